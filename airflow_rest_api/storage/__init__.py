@@ -1,0 +1,1 @@
+"""Our own tables in Airflow's metadata database, and their Alembic history."""

@@ -1,0 +1,99 @@
+"""Migrations of our own tables, through Airflow's interface for databases beside its own.
+
+An administrator may name `airflow_rest_api.storage.manager.RestApiDBManager` in `[database] external_db_managers`;
+then `airflow db migrate` migrates these tables too.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from airflow.utils.db import DBLocks, create_global_lock
+from airflow.utils.db_manager import BaseDBManager
+from airflow.utils.session import create_session
+from sqlalchemy.exc import OperationalError
+
+from airflow_rest_api.storage.tables import metadata
+
+_HERE = Path(__file__).parent
+# How long another process may take to create the tables.
+OTHERS_SECONDS = 10.0
+
+
+class RestApiDBManager(BaseDBManager):
+    """Manages the tables whose names start with `rest_api_`."""
+
+    metadata = metadata
+    version_table_name = "alembic_version_rest_api"
+    migration_dir = (_HERE / "migrations").as_posix()
+    alembic_file = (_HERE / "alembic.ini").as_posix()
+    supports_table_dropping = True
+
+
+class NotMigrated(Exception):
+    """Our tables are missing or of another release."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the tables of airflow-rest-api are not up to date: run `airflow-rest-api db migrate`"
+        )
+
+
+class DatabaseAway(Exception):
+    """The metadata database does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__("Airflow's metadata database ([database] sql_alchemy_conn) does not answer")
+
+
+def migrate() -> None:
+    """Bring our tables to this release's state; several processes may call this at once."""
+    with (
+        create_session(scoped=False) as session,
+        create_global_lock(session=session, lock=DBLocks.MIGRATIONS),
+    ):
+        manager = RestApiDBManager(session)
+        if not manager.check_migration():
+            session.commit()  # SQLite: Alembic works on a connection of its own
+            manager.upgradedb()
+
+
+def ensure_migrated() -> None:
+    """Check our tables, and on SQLite, which has one machine and one user, migrate them.
+
+    Raises `NotMigrated` on every other database: there an administrator decides when; and `DatabaseAway`.
+    """
+    try:
+        current = _is_current()
+    except OperationalError as fault:
+        raise DatabaseAway from fault
+    if current:
+        return
+    if not _is_sqlite():
+        raise NotMigrated
+    try:
+        migrate()
+    except OperationalError:
+        # SQLite has no lock for migrations: another process that started at the same time came first.
+        if not _becomes_current():
+            raise
+
+
+def _becomes_current() -> bool:
+    deadline = time.monotonic() + OTHERS_SECONDS
+    while not _is_current():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _is_current() -> bool:
+    with create_session(scoped=False) as session:
+        return bool(RestApiDBManager(session).check_migration())
+
+
+def _is_sqlite() -> bool:
+    with create_session(scoped=False) as session:
+        return session.get_bind().dialect.name == "sqlite"
