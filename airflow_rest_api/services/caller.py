@@ -1,0 +1,55 @@
+"""Who is calling, as far as a service needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from airflow.models.dag import DagModel
+from sqlalchemy import select
+from sqlalchemy.sql import ColumnElement
+
+# A column of the table: one of the entity would turn each statement that it is put in into a slower, mapped one.
+_EVERY_DAG_ID = select(DagModel.__table__.c.dag_id)
+
+
+@dataclass(frozen=True)
+class DagScope:
+    """The DAGs that a caller may touch: ``dag_ids``, which are all there are when ``everything`` is true."""
+
+    dag_ids: AbstractSet[str]
+    everything: bool
+
+    def restrict(self, column: Any) -> list[ColumnElement[bool]]:
+        """Return the conditions that keep ``column`` (a DAG id) within the scope.
+
+        For a caller who may touch everything it is a constant subquery: a list of ids that grows with the
+        installation would be compiled, sent and planned anew at each request.
+        """
+        if self.everything:
+            return [column.in_(_EVERY_DAG_ID)]
+        return [column.in_(sorted(self.dag_ids))]
+
+
+class Permissions(Protocol):
+    """What the caller may do: Airflow's auth manager, asked in one place (`security/access.py`)."""
+
+    def dag_scope(self, method: str) -> DagScope:
+        """Return the DAGs on which the caller may use ``method`` (GET, PUT, DELETE)."""
+
+    def require_dag(self, dag_id: str | None, method: str, access_entity: str | None = None) -> None:
+        """Raise `Denied` unless the caller may use ``method`` on this part of the DAG; None is no DAG in particular."""
+
+    def may_dag(self, dag_id: str | None, method: str, access_entity: str | None = None) -> bool:
+        """Tell whether the caller may use ``method`` on this part of the DAG; None is no DAG in particular."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """An authenticated user of Airflow: ``id`` and ``name`` as the auth manager gives them."""
+
+    id: str
+    name: str
+    permissions: Permissions = field(repr=False)
+    user: Any = field(repr=False)

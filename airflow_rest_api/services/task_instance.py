@@ -1,0 +1,226 @@
+"""Task instances: reading lists of them, single ones, what holds them back and what was rendered for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.exceptions import TaskNotFound
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.models.taskinstance import TaskInstance
+from airflow.ti_deps.dep_context import DepContext
+from airflow.ti_deps.dependencies_deps import SCHEDULER_QUEUED_DEPS
+from airflow.utils.state import TaskInstanceState
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
+
+from airflow_rest_api.services import errors, instants, listing, task_instance_rows
+from airflow_rest_api.services import task_instance_place as place
+from airflow_rest_api.services.caller import Caller, DagScope
+from airflow_rest_api.services.database import reading, unit_of_work
+from airflow_rest_api.services.task_instance_filters import (
+    BATCH_FILTERS,
+    BATCH_SORTING,
+    FILTERS,
+    MAPPED_FILTERS,
+    SORTING,
+    conditions,
+)
+from airflow_rest_api.services.task_instance_pages import Selection, by_cursor, by_offset
+from airflow_rest_api.services.task_instance_rows import SAME_KEY, TASK_INSTANCE, Entry
+
+_RENDERED = RenderedTaskInstanceFields.__table__
+_TIMES = ("run_after", "logical_date", "start_date", "end_date")
+
+
+class TaskIsMapped(errors.NotFound):
+    """The task is mapped: it has no single instance."""
+
+    title = "The task is mapped"
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"The task '{task_id}' is mapped; add a map index to the path.", task_id=task_id)
+
+
+class TaskNotMapped(errors.NotFound):
+    """The task has no mapped instances, and cannot have any."""
+
+    title = "The task is not mapped"
+
+    def __init__(self, dag_id: str, task_id: str) -> None:
+        super().__init__(
+            f"The task '{task_id}' of the DAG '{dag_id}' is not mapped.", dag_id=dag_id, task_id=task_id
+        )
+
+
+class MapIndexNeeded(errors.Conflict):
+    """The task is mapped: one of its instances has to be named."""
+
+    title = "The map index is needed"
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"The task '{task_id}' is mapped; name an instance with map_index.", task_id=task_id)
+
+
+class RenderedFieldsNotFound(errors.NotFound):
+    """Nothing is stored of what was rendered for the task instance."""
+
+    title = "No rendered fields are stored"
+
+    def __init__(self, task_id: str, map_index: int) -> None:
+        super().__init__(
+            f"Nothing rendered is stored for the task '{task_id}': it has not run, or not among the last runs.",
+            task_id=task_id,
+            map_index=map_index,
+        )
+
+
+def get_task_instances(dag_id: str, dag_run_id: str, *, query: Mapping[str, Any], caller: Caller) -> Entry:
+    """List the task instances of a run, or with `~` of all runs, or of all runs of all DAGs.
+
+    Raises `OrderNotAllowed`, `InvalidCursor` and what the path can be refused for (`task_instance_place.of_path`).
+    """
+    keys = SORTING.keys(query["order_by"])
+    filters, needs_run = conditions(FILTERS, query)
+    limit, offset, cursor = listing.page_limit(query["limit"]), query["offset"], query["cursor"]
+    scope = _scope(caller, dag_id)
+    with reading() as session:
+        there = place.of_path(session, dag_id, dag_run_id, query["task_group_id"])
+        selection = Selection(there, scope, filters, needs_run, few=dag_run_id != place.ALL)
+        if cursor is None:
+            return by_offset(session, selection, keys, limit=limit, offset=offset)
+        return by_cursor(session, selection, keys, limit=limit, cursor=cursor)
+
+
+def _scope(caller: Caller, dag_id: str) -> DagScope:
+    """Return the DAGs that the caller may read, asking about no more than the one that was named."""
+    if dag_id == place.ALL:
+        return caller.permissions.dag_scope("GET")
+    return DagScope(
+        frozenset([dag_id] if caller.permissions.may_dag(dag_id, "GET") else []), everything=False
+    )
+
+
+def get_task_instances_batch(body: Mapping[str, Any], *, caller: Caller) -> Entry:
+    """List the task instances of all DAGs that fit the filters of the body; raises `OrderNotAllowed`."""
+    order = body.get("order_by")
+    keys = BATCH_SORTING.keys([order] if order else None)
+    filters, needs_run = conditions(BATCH_FILTERS, _with_times(body))
+    # Nothing cuts the limit here, as in `/api/v2`.
+    limit, offset = body.get("page_limit", 100), body.get("page_offset", 0)
+    selection = Selection((), caller.permissions.dag_scope("GET"), filters, needs_run)
+    with reading() as session:
+        return by_offset(session, selection, keys, limit=limit, offset=offset)
+
+
+def _with_times(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: instants.parse(value) if value and name.startswith(_TIMES) else value
+        for name, value in body.items()
+    }
+
+
+def get_mapped_task_instances(
+    dag_id: str, dag_run_id: str, task_id: str, *, query: Mapping[str, Any]
+) -> Entry:
+    """List the instances of a mapped task of a run; there are none when it was expanded over nothing.
+
+    Raises `DagNotFound`, `TaskNotFound`, `TaskNotMapped` and `OrderNotAllowed`.
+    """
+    keys = SORTING.keys(query["order_by"])
+    filters, needs_run = conditions(MAPPED_FILTERS, query)
+    limit, offset = listing.page_limit(query["limit"]), query["offset"]
+    instances = (*place.of_task(dag_id, dag_run_id, task_id), TASK_INSTANCE.c.map_index >= 0)
+    with reading() as session:
+        selection = Selection(instances, None, filters, needs_run, few=True)
+        answer = by_offset(session, selection, keys, limit=limit, offset=offset)
+        if not answer["task_instances"] and not Selection(instances).count(session, at_most=1):
+            _require_mapped(session, dag_id, dag_run_id, task_id)
+        return answer
+
+
+def _require_mapped(session: Session, dag_id: str, dag_run_id: str, task_id: str) -> None:
+    dag = place.structure_of_run(session, dag_id, dag_run_id)
+    if not dag.has_task(task_id):
+        raise errors.TaskNotFound(dag_id, task_id)
+    if not dag.get_task(task_id).get_needs_expansion():
+        raise TaskNotMapped(dag_id, task_id)
+
+
+def get_task_instance(dag_id: str, dag_run_id: str, task_id: str) -> Entry:
+    """Return the instance of a task that is not mapped; raises `TaskInstanceNotFound` and `TaskIsMapped`."""
+    return get_mapped_task_instance(dag_id, dag_run_id, task_id, -1)
+
+
+def get_mapped_task_instance(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Entry:
+    """Return one instance of a task; raises `TaskInstanceNotFound`, and `TaskIsMapped` where -1 is none of them."""
+    with reading() as session:
+        found = task_instance_rows.one(session, dag_id, dag_run_id, task_id, map_index)
+        if found is not None:
+            return found
+        if map_index == -1 and _has_instances(session, dag_id, dag_run_id, task_id):
+            raise TaskIsMapped(task_id)
+        raise errors.TaskInstanceNotFound(dag_id, dag_run_id, task_id, map_index)
+
+
+def _has_instances(session: Session, dag_id: str, dag_run_id: str, task_id: str) -> bool:
+    instances = Selection(place.of_task(dag_id, dag_run_id, task_id))
+    return instances.count(session, at_most=1) > 0
+
+
+def get_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> Entry:
+    """Tell what keeps the scheduler from starting a task instance; raises `TaskInstanceNotFound`.
+
+    Only an instance without a state, or one that is scheduled, waits for anything.
+    """
+    wanted = select(TaskInstance).where(
+        *place.of_task(dag_id, dag_run_id, task_id), TASK_INSTANCE.c.map_index == map_index
+    )
+    with unit_of_work() as session:
+        instance = session.scalar(wanted)
+        if instance is None:
+            raise errors.TaskInstanceNotFound(dag_id, dag_run_id, task_id, map_index)
+        unmet = _unmet(session, instance) if instance.state in (None, TaskInstanceState.SCHEDULED) else []
+        # The caller only looks, but some of Airflow's dependencies set the state of the task that they look at.
+        session.rollback()
+    return {"dependencies": sorted(unmet, key=lambda dependency: dependency["name"])}
+
+
+def _unmet(session: Session, instance: TaskInstance) -> list[dict[str, str]]:
+    try:
+        dag = place.structure_for_scheduling(session, instance.dag_id, instance.run_id)
+        instance.task = dag.get_task(instance.task_id)
+    except (errors.DagNotFound, TaskNotFound):
+        return []
+    context = DepContext(SCHEDULER_QUEUED_DEPS)
+    return [
+        {"name": status.dep_name, "reason": status.reason}
+        for status in instance.get_failed_dep_statuses(dep_context=context, session=session)
+    ]
+
+
+def get_rendered_fields(dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> Entry:
+    """Return the templated fields that Airflow stored when the task instance ran.
+
+    Raises `TaskInstanceNotFound`, `RenderedFieldsNotFound`, and `MapIndexNeeded` for a mapped task without an index.
+    """
+    wanted = (
+        select(_RENDERED.c.rendered_fields)
+        .select_from(TASK_INSTANCE.outerjoin(_RENDERED, and_(*SAME_KEY)))
+        .where(*place.of_task(dag_id, dag_run_id, task_id), TASK_INSTANCE.c.map_index == map_index)
+    )
+    with reading() as session:
+        found = session.execute(wanted).one_or_none()
+        if found is None and map_index == -1 and _has_instances(session, dag_id, dag_run_id, task_id):
+            raise MapIndexNeeded(task_id)
+    if found is None:
+        raise errors.TaskInstanceNotFound(dag_id, dag_run_id, task_id, map_index)
+    if found[0] is None:
+        raise RenderedFieldsNotFound(task_id, map_index)
+    return {
+        "dag_id": dag_id,
+        "dag_run_id": dag_run_id,
+        "task_id": task_id,
+        "map_index": map_index,
+        "fields": found[0],
+    }
