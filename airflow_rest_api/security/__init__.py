@@ -1,0 +1,1 @@
+"""Who is calling, may they do it, and who did what."""

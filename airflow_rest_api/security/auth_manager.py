@@ -1,0 +1,203 @@
+"""Airflow's auth manager: how users log in with the managers we know, and how their tokens name them."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import Context
+from functools import partial
+from typing import Any, TypeVar
+
+import jwt
+from airflow.api_fastapi.app import create_auth_manager, get_auth_manager, init_auth_manager
+from airflow.api_fastapi.auth.managers.base_auth_manager import BaseAuthManager
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.configuration import conf
+from airflow.utils.session import create_session
+
+from airflow_rest_api.services import errors
+
+Answer = TypeVar("Answer")
+
+# Two first logins at once would each make an application.
+_FAB_LOCK = threading.Lock()
+_FAB_CLASS = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+
+
+class LoginNotSupported(errors.Denied):
+    """The configured auth manager has a login of its own, which this service cannot stand in for."""
+
+    title = "Login is not supported"
+
+
+class LoginFailed(errors.Unauthenticated):
+    """The name or the password is wrong; which of them is not told."""
+
+    title = "Login failed"
+
+    def __init__(self) -> None:
+        super().__init__("The username or the password is wrong.")
+
+
+def start(*, standalone: bool) -> None:
+    """Make the auth manager ready: standalone it is ours to initialise, in Airflow's API server it is there."""
+    if standalone:
+        init_auth_manager()
+    elif create_auth_manager() is not get_auth_manager():
+        raise RuntimeError("Airflow's auth manager changed after it was initialised")
+
+
+def ask(question: Callable[..., Answer], **details: Any) -> Answer:
+    """Put a question to the auth manager, outside of our own Flask request.
+
+    Flask-AppBuilder looks for the current Flask application and its session, and would take ours for its own.
+    """
+    return Context().run(partial(question, **details))
+
+
+def manager() -> BaseAuthManager[Any]:
+    """Return the configured auth manager."""
+    return get_auth_manager()
+
+
+def is_fab() -> bool:
+    """Tell whether Flask-AppBuilder's auth manager is configured."""
+    return any(base.__name__ == "FabAuthManager" for base in type(manager()).__mro__)
+
+
+def is_simple() -> bool:
+    """Tell whether Airflow's SimpleAuthManager is configured."""
+    return isinstance(manager(), SimpleAuthManager)
+
+
+def knows_no_single_dags() -> bool:
+    """Tell whether a permission that holds for a DAG unknown to the manager holds for every DAG.
+
+    True of Airflow's SimpleAuthManager without teams, and of Flask-AppBuilder's, which only ever adds permissions
+    for single DAGs; what a class derived from them does, nobody knows.
+    """
+    if conf.getboolean("core", "multi_team", fallback=False):
+        return False
+    kind = type(manager())
+    return kind is SimpleAuthManager or f"{kind.__module__}.{kind.__name__}" == _FAB_CLASS
+
+
+def log_in(username: str, password: str, provider: str) -> Any:
+    """Return the user with this name and password; raises `LoginFailed` or `LoginNotSupported`."""
+    if is_simple():
+        return _simple_login(username, password)
+    if is_fab():
+        return _fab_login(username, password, provider)
+    name = type(manager()).__name__
+    raise LoginNotSupported(
+        f"The auth manager '{name}' has its own login: use its token as the bearer token."
+    )
+
+
+def _simple_login(username: str, password: str) -> Any:
+    if conf.getboolean("core", "simple_auth_manager_all_admins"):
+        return SimpleAuthManagerUser(username="Anonymous", role="ADMIN")
+    known = {user.username: user for user in SimpleAuthManager.get_users()}
+    passwords = SimpleAuthManager.get_passwords()
+    user, expected = known.get(username), passwords.get(username, "")
+    # Compared in any case, so that a name that does not exist takes as long as one that does.
+    matches = hmac.compare_digest(expected.encode(), password.encode())
+    if user is None or not expected or not matches:
+        raise LoginFailed
+    return user
+
+
+def _fab_login(username: str, password: str, provider: str) -> Any:
+    fab: Any = manager()
+    if provider == "ldap" and not _fab_has_ldap(fab):
+        raise LoginNotSupported("The provider 'ldap' is not configured in Flask-AppBuilder.")
+    credentials = {"username": username, "password": password}
+    user = ask(_fab_user_of, fab=fab, credentials=credentials)
+    if user is None:
+        raise LoginFailed
+    return user
+
+
+def _fab_user_of(fab: Any, credentials: dict[str, str]) -> Any | None:
+    with _fab_application(fab).app_context():
+        try:
+            return fab.create_token(headers={}, body=credentials)
+        finally:
+            fab.session.remove()
+
+
+def _fab_has_ldap(fab: Any) -> bool:
+    from flask_appbuilder.const import AUTH_LDAP
+
+    with _fab_application(fab).app_context():
+        return bool(fab.security_manager.auth_type == AUTH_LDAP)
+
+
+def _fab_application(fab: Any) -> Any:
+    """Return the Flask application that Flask-AppBuilder lives in; Airflow's API server has made one."""
+    with _FAB_LOCK:
+        if getattr(fab, "flask_app", None) is None:
+            from airflow.providers.fab.www.app import create_app
+
+            fab.flask_app = create_app(enable_plugins=False)
+        return fab.flask_app
+
+
+def claims_of(user: Any) -> dict[str, Any]:
+    """Return the claims from which `user_from_claims` makes this user again."""
+    return dict(manager().serialize_user(user))
+
+
+def user_from_claims(claims: Mapping[str, Any]) -> Any:
+    """Return the user whom the claims name, as it is now; raises `Unauthenticated` when it is gone or inactive."""
+    try:
+        user = ask(manager().deserialize_user, token=dict(claims))
+    except (ValueError, KeyError):
+        raise errors.Unauthenticated("The user of this token is gone or inactive.", presented=True) from None
+    if is_simple():
+        return _current_simple_user(user)
+    return user
+
+
+def _current_simple_user(user: SimpleAuthManagerUser) -> Any:
+    """Take the role from the configuration: a token that carries it would outlive its change."""
+    if conf.getboolean("core", "simple_auth_manager_all_admins"):
+        return user
+    for known in SimpleAuthManager.get_users():
+        if known.username == user.username:
+            return known
+    raise errors.Unauthenticated("The user of this token is gone or inactive.", presented=True)
+
+
+def user_by_name(username: str) -> Any | None:
+    """Return the active user with this name, None when there is none, or the manager cannot look users up."""
+    if is_simple():
+        return next((user for user in SimpleAuthManager.get_users() if user.username == username), None)
+    if is_fab():
+        return _fab_user(username)
+    return None
+
+
+def _fab_user(username: str) -> Any | None:
+    from airflow.providers.fab.auth_manager.models import User
+    from sqlalchemy import select
+
+    with create_session(scoped=False) as session:
+        user_id = session.scalar(select(User.id).where(User.username == username, User.active.is_(True)))
+    return None if user_id is None else manager().deserialize_user({"sub": str(user_id)})
+
+
+def user_from_airflow_token(token: str) -> Any:
+    """Return the user of a token that Airflow itself issued; raises `Unauthenticated`.
+
+    To be called in a thread without an event loop: Airflow checks tokens in a coroutine that blocks on the database.
+    """
+    try:
+        return asyncio.run(manager().get_user_from_token(token))
+    except jwt.ExpiredSignatureError:
+        raise errors.Unauthenticated("The token has expired.", presented=True) from None
+    except jwt.InvalidTokenError:
+        raise errors.Unauthenticated("The token is not valid.", presented=True) from None
