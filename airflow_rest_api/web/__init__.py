@@ -1,0 +1,1 @@
+"""HTTP: how the contract becomes an application. One concern per module."""

@@ -1,0 +1,62 @@
+"""Credentials: the security schemes of the contract, enforced by Connexion through our authentication."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from connexion.lifecycle import ConnexionRequest
+from connexion.security import NO_VALUE, AbstractSecurityHandler
+
+from airflow_rest_api.security.authentication import Authenticator, presented
+from airflow_rest_api.services import errors
+from airflow_rest_api.web import exchange
+from airflow_rest_api.web.bridge import Workers
+
+OPAQUE = "opaque"
+Check = Callable[[ConnexionRequest], Awaitable[Any]]
+
+
+def security_map(authenticator: Authenticator, workers: Workers, header_name: str) -> dict[str, type]:
+    """Return the handlers of the schemes `bearer` and `httpToken`; both check all that a request presents.
+
+    The contract lists the schemes as alternatives, and Connexion is content with one that is valid; here every
+    credential that is presented has to be.
+    """
+
+    async def identify(request: ConnexionRequest) -> Any:
+        current = exchange.of(request.scope)
+        if current.refusal is not None:
+            # Connexion asks for each scheme of the alternatives, also after one has refused.
+            raise current.refusal
+        try:
+            credentials = presented(request.scope["headers"], header_name)
+            if not credentials:
+                return NO_VALUE
+            caller = authenticator.remembered(credentials) or await workers.run(
+                authenticator.identify, credentials
+            )
+        except errors.Refusal as refusal:
+            current.refusal = refusal
+            raise
+        current.caller = caller
+        return {"sub": caller}
+
+    async def hand_over(request: ConnexionRequest) -> Any:
+        credentials = presented(request.scope["headers"], header_name)
+        exchange.of(request.scope).bearer = credentials.bearer
+        return NO_VALUE if credentials.bearer is None else {"sub": None}
+
+    class BearerHandler(AbstractSecurityHandler):
+        """Bearer tokens; an opaque one is a refresh token, which its operation checks itself."""
+
+        def get_fn(self, security_scheme: dict[str, Any], required_scopes: list[str]) -> Check:
+            return hand_over if security_scheme.get("bearerFormat") == OPAQUE else identify
+
+    class HeaderHandler(AbstractSecurityHandler):
+        """The header token."""
+
+        def get_fn(self, security_scheme: dict[str, Any], required_scopes: list[str]) -> Check:
+            return identify
+
+    return {"bearer": BearerHandler, "apiKey": HeaderHandler}

@@ -1,0 +1,207 @@
+"""Routing: from an operation of the contract to its handler, and what the contract says about both.
+
+An operation with the tag `DagRun` and the operationId `get_dag_run` is `get_dag_run` in `handlers/dag_run.py`.
+What every handler would repeat is done here, once: permission, audit, status, media type, validation.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import flask
+from connexion.apps.flask import FlaskOperation
+from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
+from connexion.resolver import Resolution, Resolver
+from connexion.uri_parsing import OpenAPIURIParser
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from airflow_rest_api.security import access
+from airflow_rest_api.web import contract, exchange
+from airflow_rest_api.web.answers import AnswerWriter
+from airflow_rest_api.web.arguments import ArgumentReader
+from airflow_rest_api.web.gate import Gate
+from airflow_rest_api.web.paths import PathTable
+
+HANDLERS = "airflow_rest_api.handlers"
+# What a handler may ask for beside the contract's parameters.
+_EXTRAS = ("body", "caller", "media_type", "bearer")
+
+
+class HandlerError(Exception):
+    """An operation has no handler, or one that does not take what the contract passes; one line each."""
+
+
+class Endpoint:
+    """One operation, ready to be called in a worker thread."""
+
+    def __init__(
+        self,
+        operation: contract.Operation,
+        reader: ArgumentReader,
+        writer: AnswerWriter,
+        gate: Gate,
+        resources: Mapping[str, Any],
+    ) -> None:
+        """Find the handler; ``resources`` are things of the application that it may ask for by name.
+
+        Raises `HandlerError`.
+        """
+        self._operation = operation
+        self._writer = writer
+        self._gate = gate
+        self._handler = _handler(operation)
+        self._extras, wanted = _extras(operation, self._handler, reader.names, resources)
+        self._resources = {name: resources[name] for name in wanted}
+
+    def answer(self, **_: Any) -> flask.Response:
+        """Answer the present request; what Flask found in the path has been read already."""
+        current = exchange.of(flask.request.environ["asgi.scope"])
+        if current.operation_id != self._operation.operation_id:
+            raise RuntimeError(f"Flask routed {current.operation_id} to {self._operation.operation_id}")
+        media_type = self._writer.only or self._writer.negotiate(flask.request.accept_mimetypes)
+        arguments = {**current.arguments, **self._wanted(current, media_type), **self._resources}
+        with self._gate.passing(self._operation, current):
+            return self._writer.write(self._handler(**arguments), media_type)
+
+    def _wanted(self, current: exchange.Exchange, media_type: str | None) -> dict[str, Any]:
+        known = {
+            "body": current.body,
+            "caller": current.caller,
+            "media_type": media_type,
+            "bearer": current.bearer,
+        }
+        return {name: known[name] for name in self._extras}
+
+
+def _handler(operation: contract.Operation) -> Callable[..., Any]:
+    place = f"{HANDLERS}.{operation.module}"
+    try:
+        module = importlib.import_module(place)
+    except ModuleNotFoundError as fault:
+        raise HandlerError(
+            f"the operation '{operation.operation_id}' has no handler: {fault.name} is missing"
+        ) from None
+    handler = getattr(module, operation.operation_id, None)
+    if not callable(handler):
+        raise HandlerError(f"the operation '{operation.operation_id}' has no handler in {place}")
+    return handler  # type: ignore[no-any-return]
+
+
+def _extras(
+    operation: contract.Operation, handler: Callable[..., Any], names: list[str], resources: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Return which extras and resources the handler asks for, after checking that it takes the parameters."""
+    signature = inspect.signature(handler)
+    extras = [name for name in _EXTRAS if name in signature.parameters]
+    if "requestBody" in operation.definition and "body" not in extras:
+        extras.append("body")
+    wanted = [name for name in resources if name in signature.parameters]
+    try:
+        signature.bind(**dict.fromkeys([*names, *extras, *wanted]))
+    except TypeError as fault:
+        raise HandlerError(
+            f"the handler of '{operation.operation_id}' does not fit the contract: {fault}"
+        ) from None
+    return extras, wanted
+
+
+class OperationResolver(Resolver):
+    """Gives Connexion the endpoint of each operation."""
+
+    def __init__(self, endpoints: Mapping[str, Callable[..., Any]]) -> None:
+        super().__init__()
+        self._endpoints = endpoints
+
+    def resolve(self, operation: Any) -> Resolution:
+        """Return what answers the operation."""
+        return Resolution(self._endpoints[operation.operation_id], operation.operation_id)
+
+
+class Routing(SpecMiddleware):
+    """Stands in Connexion's stack where it looks for the operation: asks our table of paths.
+
+    An address is served or it is not: no redirects to another spelling, which would name the host that the client
+    sent, and nothing handed on to Flask, which routes a second time and reads some addresses differently.
+    """
+
+    def __init__(self, app: ASGIApp, table: PathTable) -> None:
+        """Take the next layer, and the paths of all contracts."""
+        self._app = app
+        self._table = table
+
+    def add_api(self, *_: Any, **__: Any) -> None:
+        """Take what Connexion passes; the table has it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on, with what Connexion's next layers look for; raises 404 and 405."""
+        place = scope["path"].removeprefix(scope["root_path"])
+        encoded_slash = b"%2f" in scope.get("raw_path", b"").lower()
+        found = self._table.find(scope["method"], place, encoded_slash=encoded_slash)
+        exchange.of(scope).operation_id = found.operation_id
+        route = {"api_base_path": found.base, "operation_id": found.operation_id}
+        extensions = {**scope.get("extensions", {}), ROUTING_CONTEXT: route}
+        await self._app({**scope, "path_params": found.arguments, "extensions": extensions}, receive, send)
+
+
+def for_connexion(document: contract.Document) -> contract.Document:
+    """Return a contract as Flask routes by it: values of the path are texts.
+
+    For a number in a path Connexion has a converter of its own, at which long ones fail and to which a word is an
+    address that does not exist; `ArgumentReader` says in one line what is wrong with either.
+    """
+    components = document["components"]
+    known = {name: _as_text(entry) for name, entry in components.get("parameters", {}).items()}
+    return {
+        **document,
+        "paths": {path: _with_texts(item) for path, item in document["paths"].items()},
+        "components": {**components, "parameters": known},
+    }
+
+
+def _with_texts(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a path item, or an operation, of which the values of the path are texts."""
+    changed: dict[str, Any] = {}
+    for name, value in item.items():
+        if name == "parameters":
+            changed[name] = [_as_text(entry) for entry in value]
+        else:
+            changed[name] = _with_texts(value) if name in contract.METHODS else value
+    return changed
+
+
+def _as_text(parameter: Mapping[str, Any]) -> dict[str, Any]:
+    if parameter.get("in") != "path":
+        return dict(parameter)
+    form = {key: value for key, value in parameter["schema"].items() if (key, value) == ("format", "path")}
+    return {**parameter, "schema": {"type": "string", **form}}
+
+
+class NoParsing(OpenAPIURIParser):
+    """Stands where Connexion makes a parser of parameters, twice for each request: `ArgumentReader` reads them."""
+
+    def __init__(self, *_: Any) -> None:
+        """Take what Connexion passes, and leave it."""
+
+
+def call_directly(application: flask.Flask) -> None:
+    """Let Flask call the endpoints without Connexion's decorators, which are made anew for each request.
+
+    They parse parameters and bodies and find out media types: `ArgumentReader`, `BodyReader` and `AnswerWriter` do.
+    """
+    for name, view in application.view_functions.items():
+        if isinstance(view, FlaskOperation):
+            application.view_functions[name] = view._fn
+
+
+def refuse_unsupported(operation: contract.Operation) -> Iterator[str]:
+    """Yield what in the definition of an operation this frame does not carry out."""
+    if operation.access is None and not operation.anonymous:
+        yield f"the operation '{operation.operation_id}' has no x-airflow-access"
+    for name in access.unknown(operation.access or ()):
+        yield f"the x-airflow-access of '{operation.operation_id}' has {name}, which is unknown"
+    for media_type in operation.definition.get("requestBody", {}).get("content", {}):
+        if media_type != contract.JSON:
+            yield f"the operation '{operation.operation_id}' takes {media_type}, which is not read yet"

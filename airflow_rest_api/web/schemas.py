@@ -1,0 +1,169 @@
+"""Schemas: OpenAPI 3.0's dialect compiled by jsonschema-rs, and faults told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timezone
+from typing import Any
+from uuid import UUID
+
+import jsonschema_rs
+from dateutil import parser
+
+_ANNOTATIONS = frozenset(
+    {"example", "examples", "description", "title", "default", "deprecated", "externalDocs"}
+)
+_MAPS_OF_SCHEMAS = frozenset({"properties", "patternProperties", "definitions"})
+# PostgreSQL's texts cannot hold it, and its driver says so by an error that is none of the database's.
+NO_NUL = "Must not contain the character NUL."
+
+
+def clean(name: str) -> str:
+    """Return what a caller named something, fit for a sentence: short, and on one line."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name[:100]
+    )
+
+
+def to_json_schema(node: Any) -> Any:
+    """Turn an OpenAPI 3.0 schema into JSON Schema draft 4: `nullable` becomes a type, annotations go."""
+    if isinstance(node, list):
+        return [to_json_schema(entry) for entry in node]
+    if not isinstance(node, Mapping):
+        return node
+    schema = {key: _converted(key, value) for key, value in node.items() if key not in _ANNOTATIONS}
+    if schema.pop("nullable", False) and "type" in schema:
+        schema["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            schema["enum"] = list(dict.fromkeys([*schema["enum"], None]))
+    return schema
+
+
+def _converted(key: str, value: Any) -> Any:
+    if key in _MAPS_OF_SCHEMAS:
+        return {name: to_json_schema(schema) for name, schema in value.items()}
+    return value if key in ("enum", "required") else to_json_schema(value)
+
+
+def instant(text: str) -> datetime:
+    """Read a date-time of ISO 8601 with a zone (`Z`, `+02:00` or `+0200`).
+
+    Raises ValueError for anything else, and OverflowError for what is no time in UTC.
+    """
+    if len(text) < 16 or text[10:11] not in ("T", "t", " "):
+        raise ValueError("not a date-time")
+    moment: datetime = parser.isoparse(text.replace(" ", "T").upper())
+    if moment.tzinfo is None:
+        raise ValueError("a date-time without a zone")
+    # At the ends of the calendar a zone leads out of it, where neither Python nor a database can follow.
+    moment.astimezone(timezone.utc)
+    return moment
+
+
+def _reads(read: Any) -> Any:
+    def check(text: str) -> bool:
+        try:
+            read(text)
+        except (ValueError, OverflowError):
+            return False
+        return True
+
+    return check
+
+
+def _uuid(text: str) -> UUID:
+    value = UUID(text)
+    if len(text) != 36:
+        raise ValueError("not the 36 characters of a UUID")
+    return value
+
+
+# jsonschema-rs knows more than these, but is stricter than generated clients on `date-time`: the official
+# Airflow client writes the zone of a query parameter without its colon.
+FORMATS = {"date-time": _reads(instant), "date": _reads(date.fromisoformat), "uuid": _reads(_uuid)}
+
+
+class BrokenSchema(Exception):
+    """A schema of the contract cannot be compiled."""
+
+
+class Schema:
+    """A compiled schema of a contract."""
+
+    def __init__(
+        self, schema: Mapping[str, Any], components: Mapping[str, Any], *, formats: bool = True
+    ) -> None:
+        """Compile ``schema``; ``components`` (converted by `json_components`) is what its references point into."""
+        root = {"allOf": [to_json_schema(schema)], "components": components}
+        try:
+            self._validator = jsonschema_rs.Draft4Validator(
+                root, validate_formats=formats, formats=FORMATS if formats else {}
+            )
+        except ValueError as fault:
+            raise BrokenSchema(f"a schema of the contract is broken: {fault}") from fault
+
+    def is_valid(self, value: Any) -> bool:
+        """Tell whether ``value`` fits."""
+        return self._validator.is_valid(value)
+
+    def faults(self, value: Any, *, most: int = 20) -> list[tuple[str, str]]:
+        """Return what does not fit as (JSON pointer, sentence), ``most`` of them at the most."""
+        found: list[tuple[str, str]] = []
+        for error in self._validator.iter_errors(value):
+            if len(found) == most:
+                break
+            pointer = "".join(f"/{_escaped(clean(str(part)))}" for part in error.instance_path)
+            found.append(_described(error, pointer))
+        return found
+
+
+def json_components(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schemas of a bundled contract in the form that `Schema` wants for its references."""
+    schemas = document.get("components", {}).get("schemas", {})
+    return {"schemas": {name: to_json_schema(schema) for name, schema in schemas.items()}}
+
+
+def _escaped(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")
+
+
+def _described(error: jsonschema_rs.ValidationError, pointer: str) -> tuple[str, str]:
+    """Say what is wrong without repeating the value: it may be a secret, or very long."""
+    kind = error.kind
+    facts = kind.as_dict()
+    name = kind.name
+    if name == "additionalProperties":
+        unknown = facts["unexpected"]
+        return f"{pointer}/{_escaped(clean(str(unknown[0])))}", "Unknown field."
+    if name == "required":
+        return f"{pointer}/{_escaped(str(facts['property']))}", "The field is required."
+    sentence = _SENTENCES.get(name)
+    return pointer, sentence(facts) if sentence else "The value does not fit the schema."
+
+
+def _types(facts: Mapping[str, Any]) -> str:
+    types = sorted(facts["types"], key=lambda name: (name == "null", name))
+    return f"Must be of type {' or '.join(types)}."
+
+
+def _word(option: Any) -> str:
+    return "null" if option is None else str(option)
+
+
+_SENTENCES: dict[str, Any] = {
+    "type": _types,
+    "enum": lambda facts: f"Must be one of {', '.join(_word(option) for option in facts['options'])}.",
+    "format": lambda facts: f"Must be a {facts['format']}.",
+    "pattern": lambda facts: f"Must match {facts['pattern']}.",
+    "minLength": lambda facts: f"Must have at least {facts['limit']} characters.",
+    "maxLength": lambda facts: f"Must have at most {facts['limit']} characters.",
+    "minimum": lambda facts: f"Must be at least {facts['limit']}.",
+    "maximum": lambda facts: f"Must be at most {facts['limit']}.",
+    "exclusiveMinimum": lambda facts: f"Must be more than {facts['limit']}.",
+    "exclusiveMaximum": lambda facts: f"Must be less than {facts['limit']}.",
+    "minItems": lambda facts: f"Must have at least {facts['limit']} entries.",
+    "maxItems": lambda facts: f"Must have at most {facts['limit']} entries.",
+    "minProperties": lambda facts: f"Must have at least {facts['limit']} fields.",
+    "maxProperties": lambda facts: f"Must have at most {facts['limit']} fields.",
+    "uniqueItems": lambda facts: "Must not have an entry twice.",
+}

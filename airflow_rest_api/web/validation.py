@@ -1,0 +1,74 @@
+"""Validation: Connexion's places for validators, filled with readers compiled at start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connexion.datastructures import MediaTypeDict
+from starlette.types import Message, Receive, Scope
+
+from airflow_rest_api.web import contract, exchange
+from airflow_rest_api.web.arguments import ArgumentReader
+from airflow_rest_api.web.bodies import BodyReader
+
+
+def operation_id(scope: Mapping[str, Any]) -> str:
+    """Return the operation to which Connexion routed a request."""
+    name: str = scope["extensions"]["connexion_routing"]["operation_id"]
+    return name
+
+
+def validator_map(
+    arguments: Mapping[str, ArgumentReader], bodies: Mapping[str, BodyReader]
+) -> dict[str, Any]:
+    """Return the validators of an API; what they read they leave in the request's exchange."""
+
+    class ParameterValidator:
+        """Reads the parameters; Connexion makes one for each request."""
+
+        def __init__(self, parameters: Any, uri_parser: Any, **_: Any) -> None:
+            """Take what Connexion passes; everything needed was compiled before."""
+
+        def validate(self, scope: Scope) -> None:
+            name = operation_id(scope)
+            current = exchange.of(scope)
+            current.operation_id = name
+            current.arguments = arguments[name].read(scope)
+            scope["headers"] = [_lowered(*header) for header in scope["headers"]]
+
+    class BodyValidator:
+        """Reads a JSON body; Connexion makes one for each request."""
+
+        def __init__(self, **_: Any) -> None:
+            """Take what Connexion passes; everything needed was compiled before."""
+
+        async def wrap_receive(self, receive: Receive, *, scope: Scope) -> tuple[Receive, Scope]:
+            parts, more = [], True
+            while more:
+                message = await receive()
+                parts.append(message.get("body", b""))
+                more = message.get("more_body", False)
+            exchange.of(scope).body = bodies[operation_id(scope)].read(b"".join(parts))
+            return _consumed(receive), scope
+
+    return {"parameter": ParameterValidator, "body": MediaTypeDict({contract.JSON: BodyValidator})}
+
+
+def _lowered(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """Write a media type as the contract does: Connexion finds no validator for `Application/JSON`, and goes on."""
+    if name != b"content-type":
+        return name, value
+    media_type, separator, parameters = value.partition(b";")
+    return name, media_type.strip().lower() + separator + parameters
+
+
+def _consumed(receive: Receive) -> Receive:
+    """Return a `receive` whose body was read: Flask gets none, and later calls wait for the client to go."""
+    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def next_message() -> Message:
+        message = next(messages, None)
+        return message if message is not None else await receive()
+
+    return next_message

@@ -1,0 +1,99 @@
+"""The wire: uvicorn's quick HTTP/1.1 parser, with what it lacks beside the slow one."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from airflow_rest_api.web import exchange, problems
+
+# What a request line and its headers may take together; httptools, unlike h11, has no bound of its own.
+MAX_HEAD_BYTES = 64 * 1024
+# An offer of another protocol within a head, with the lines that continue it.
+_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*", re.IGNORECASE)
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """Reads heads whole: within a bound, and deaf to offers of other protocols.
+
+    Java's client offers HTTP/2 on plain connections, and proxies pass such offers on. A server may ignore them
+    (RFC 9110 section 7.8), but this parser, once it has seen one, takes what follows the head for the other
+    protocol: the body is lost, or read as a request of its own (uvicorn issue 2722).
+    """
+
+    _pending = b""
+    _reads_head = False
+    _within_body = False
+    _left: int | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Hand complete heads and whatever belongs to bodies on to the parser."""
+        self._pending += data
+        while self._pending and (self._read_body() if self._within_body else self._read_head()):
+            pass
+
+    def _read_body(self) -> bool:
+        """Read what is there of a body, and of one with a length no byte more: the next request may follow it.
+
+        A client whose request was answered before its body was read sends the next one right behind.
+        """
+        count = len(self._pending) if self._left is None else min(self._left, len(self._pending))
+        body, self._pending = self._pending[:count], self._pending[count:]
+        self._left = None if self._left is None else self._left - count
+        super().data_received(body)
+        return count > 0 and not self.transport.is_closing()
+
+    def _read_head(self) -> bool:
+        """Read the next head; tell whether there may be more to read."""
+        head, separator, rest = self._pending.partition(b"\r\n\r\n")
+        if len(head) > MAX_HEAD_BYTES:
+            self._refuse(431, f"The request line and the headers exceed {MAX_HEAD_BYTES} bytes.")
+            return False
+        if not separator and (head[:1].isalpha() or not head.strip(b"\r\n")):
+            return False
+        self._pending, self._reads_head, self._left = rest, True, None
+        # What does not even begin as a request is not waited for: the parser refuses it.
+        super().data_received(_UPGRADE.sub(b"", head) + separator)
+        self._reads_head = False
+        return not self.transport.is_closing()
+
+    def on_message_begin(self) -> None:
+        """Refuse a request that begins in the data of a chunked body: nobody has looked at its head."""
+        if not self._reads_head:
+            raise ValueError("a request follows a body without a pause")
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note the length of the body."""
+        if name.lower() == b"content-length" and value.isdigit():
+            self._left = int(value)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Note that a body may follow, which is nobody's to change."""
+        self._within_body = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note that the next bytes begin a request."""
+        self._within_body = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP as every other layer answers what it refuses."""
+        self._refuse(400, "What came in is no valid HTTP request.")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        request_id = exchange.new_id()
+        body = problems.of_status(status, detail).body(instance="", request_id=request_id)
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            f"content-type: {problems.MEDIA_TYPE}",
+            f"content-length: {len(body)}",
+            f"x-request-id: {request_id}",
+            "connection: close",
+        )
+        self.transport.write("\r\n".join((*head, "", "")).encode() + body)
+        self.transport.close()

@@ -1,0 +1,36 @@
+"""DAG: the operations of `openapi/paths/dag.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_rest_api.services import dag as service
+from airflow_rest_api.services.caller import Caller
+
+Json = dict[str, Any]
+
+
+def get_dags(caller: Caller, **query: Any) -> Json:
+    """List DAGs."""
+    return service.get_dags(query=query, caller=caller)
+
+
+def patch_dags(caller: Caller, body: Json, **query: Any) -> Json:
+    """Pause or unpause DAGs."""
+    return service.patch_dags(query=query, is_paused=body["is_paused"], caller=caller)
+
+
+def get_dag(dag_id: str) -> Json:
+    """Get a DAG."""
+    return service.get_dag(dag_id)
+
+
+def patch_dag(dag_id: str, body: Json, **_mask: Any) -> Json:
+    """Pause or unpause a DAG."""
+    # The contract has checked the mask: it can name no other field than the one of the body.
+    return service.patch_dag(dag_id, is_paused=body["is_paused"])
+
+
+def get_dag_details(dag_id: str, caller: Caller) -> Json:
+    """Get the details of a DAG."""
+    return service.get_dag_details(dag_id, caller=caller)

@@ -1,0 +1,13 @@
+"""LegacySecurity: the operations of `openapi/paths/legacy_security.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_rest_api.security.sessions import Sessions
+
+
+def login(body: dict[str, Any], sessions: Sessions) -> dict[str, str]:
+    """Log in at the old address."""
+    provider, refresh = body.get("provider", "db"), body.get("refresh", False)
+    return sessions.login(body["username"], body["password"], provider, refresh=refresh)

@@ -1,0 +1,18 @@
+"""Security: the operations of `openapi/paths/security.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_rest_api.security.sessions import Sessions
+
+
+def login(body: dict[str, Any], sessions: Sessions) -> dict[str, str]:
+    """Log in with a username and a password."""
+    provider, refresh = body.get("provider", "db"), body.get("refresh", False)
+    return sessions.login(body["username"], body["password"], provider, refresh=refresh)
+
+
+def refresh_token(body: dict[str, Any], bearer: str | None, sessions: Sessions) -> dict[str, str]:
+    """Renew both tokens."""
+    return sessions.refresh(bearer, body)

@@ -1,0 +1,86 @@
+"""TaskInstance: the operations of `openapi/paths/task_instance.yaml`, `…_try.yaml` and `…_log.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from airflow_rest_api.services import task_instance as service
+from airflow_rest_api.services import task_instance_log as logs
+from airflow_rest_api.services import task_instance_try as tries
+from airflow_rest_api.services.caller import Caller
+
+Json = dict[str, Any]
+
+
+def get_task_instances(dag_id: str, dag_run_id: str, caller: Caller, **query: Any) -> Json:
+    """List the task instances of a run."""
+    return service.get_task_instances(dag_id, dag_run_id, query=query, caller=caller)
+
+
+def get_task_instances_batch(body: Json, caller: Caller, **_all: str) -> Json:
+    """List task instances by filters in the body."""
+    return service.get_task_instances_batch(body, caller=caller)
+
+
+def get_task_instance(dag_id: str, dag_run_id: str, task_id: str) -> Json:
+    """Get a task instance."""
+    return service.get_task_instance(dag_id, dag_run_id, task_id)
+
+
+def get_mapped_task_instances(dag_id: str, dag_run_id: str, task_id: str, **query: Any) -> Json:
+    """List the instances of a mapped task."""
+    return service.get_mapped_task_instances(dag_id, dag_run_id, task_id, query=query)
+
+
+def get_mapped_task_instance(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:
+    """Get an instance of a mapped task."""
+    return service.get_mapped_task_instance(dag_id, dag_run_id, task_id, map_index)
+
+
+def get_task_instance_tries(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:
+    """List the tries of a task instance."""
+    return tries.get_task_instance_tries(dag_id, dag_run_id, task_id, map_index)
+
+
+def get_mapped_task_instance_tries(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:
+    """List the tries of an instance of a mapped task."""
+    return tries.get_task_instance_tries(dag_id, dag_run_id, task_id, map_index)
+
+
+def get_task_instance_try_details(
+    dag_id: str, dag_run_id: str, task_id: str, task_try_number: int, map_index: int
+) -> Json:
+    """Get a try of a task instance."""
+    return tries.get_task_instance_try_details(dag_id, dag_run_id, task_id, task_try_number, map_index)
+
+
+def get_mapped_task_instance_try_details(
+    dag_id: str, dag_run_id: str, task_id: str, map_index: int, task_try_number: int
+) -> Json:
+    """Get a try of an instance of a mapped task."""
+    return tries.get_task_instance_try_details(dag_id, dag_run_id, task_id, task_try_number, map_index)
+
+
+def get_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:
+    """Explain what keeps a task instance from being started."""
+    return service.get_task_instance_dependencies(dag_id, dag_run_id, task_id, map_index)
+
+
+def get_task_instance_dependencies_by_map_index(
+    dag_id: str, dag_run_id: str, task_id: str, map_index: int
+) -> Json:
+    """Explain what keeps an instance of a mapped task from being started."""
+    return service.get_task_instance_dependencies(dag_id, dag_run_id, task_id, map_index)
+
+
+def get_rendered_fields(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:
+    """Get the rendered fields of a task instance."""
+    return service.get_rendered_fields(dag_id, dag_run_id, task_id, map_index)
+
+
+def get_log(
+    dag_id: str, dag_run_id: str, task_id: str, try_number: int, media_type: str, **wishes: Any
+) -> Json | Iterator[bytes]:
+    """Get the log of a try."""
+    return logs.get_log(dag_id, dag_run_id, task_id, try_number, media_type=media_type, **wishes)
