@@ -1,0 +1,1 @@
+"""The benchmark behind `scripts/bench`: this service and Airflow's own REST API on one database."""

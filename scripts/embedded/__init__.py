@@ -1,0 +1,1 @@
+"""The embedded Airflow of `scripts/serve`: a home folder, its settings, its supervised processes."""
