@@ -1,0 +1,101 @@
+"""Swagger UI in Chromium: it loads by itself, authorizes, and tries a call, in both ways to run the service."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.support import servers
+from tests.support.fuzzing import login
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
+
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is not installed")
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=servers.COMMANDS)
+def server(request, tmp_path_factory, pytestconfig) -> Iterator[servers.Server]:
+    if pytestconfig.getoption("--service-url"):
+        pytest.skip("starts servers of its own")
+    with servers.running(request.param, tmp_path_factory.mktemp(request.param)) as server:
+        yield server
+
+
+class Visit:
+    """A page that notes where its requests went and what its console complained of."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.requested: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requested.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda line: self.complaints.append(line.text) if line.type == "error" else None)
+
+
+@pytest.fixture
+def visit(browser: Browser, server: servers.Server) -> Iterator[Visit]:
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    visit = Visit(page)
+    page.goto(f"{server.url}/rest_api/")
+    expect(page.locator(".opblock-tag").first).to_be_visible()
+    yield visit
+    context.close()
+
+
+def test_the_page_loads_everything_from_the_service_itself(visit: Visit, server: servers.Server):
+    assert visit.page.url.startswith(f"{server.url}/rest_api/v1/ui/")
+    outside = [url for url in visit.requested if not url.startswith((server.url, "data:", "blob:"))]
+    assert outside == []
+    assert visit.complaints == []
+
+
+def test_authorize_and_try_it_out_show_the_dags(visit: Visit, server: servers.Server):
+    page = visit.page
+    page.get_by_role("button", name="Authorize").first.click()
+    dialog = page.locator(".dialog-ux")
+    scheme = dialog.locator(".auth-container", has_text="bearer").first
+    scheme.locator("input").fill(login(server.url))
+    scheme.locator("button.authorize").click()
+    dialog.locator("button.btn-done").first.click()
+
+    page.locator("#operations-tag-DAG").click()
+    operation = page.locator("#operations-DAG-get_dags")
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+
+    answer = operation.locator(".live-responses-table tbody .response-col_status").first
+    expect(answer).to_contain_text("200")
+    expect(operation.locator(".live-responses-table").first).to_contain_text('"dag_id": "etl"')
+    assert visit.complaints == []
+
+
+def test_the_selector_shows_the_old_calls_too(visit: Visit):
+    visit.page.locator("#select").select_option(label="Calls of the old plugins")
+    expect(visit.page.locator("#operations-tag-Legacy")).to_be_visible()

@@ -1,0 +1,183 @@
+"""The Airflow that the tests run in, and the fixtures that every test may use; `tests/support/README.md` explains.
+
+Airflow reads its settings when it is first imported. So they are set in `pytest_configure`, before any test module
+is collected, and nothing that is imported at the top of this module imports Airflow.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support import clients, comparison, environment, grouping, postgres, runs, scenario, template
+
+HOME = pytest.StashKey[Path]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("airflow-rest-api")
+    group.addoption(
+        "--service-url",
+        help="test a running server (scheme, host, port) in place of the application in process",
+    )
+    group.addoption(
+        "--service-home", type=Path, help="the AIRFLOW_HOME that the server of --service-url runs in"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    given = config.getoption("--service-home")
+    if config.getoption("--service-url") and not given:
+        raise pytest.UsageError(
+            "--service-url needs --service-home: both services must stand on one database"
+        )
+    home = given.resolve() if given else Path(tempfile.mkdtemp(prefix="airflow-tests-"))
+    config.stash[HOME] = home
+    environment.enter(environment.recorded(home) if given else environment.prepare(home))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if HOME in config.stash and not config.getoption("--service-home"):
+        shutil.rmtree(config.stash[HOME], ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reasons = {
+        "in_process": "looks into the application's process",
+        "postgres": "the server has its own database",
+    }
+    for item in items:
+        marked = [name for name in reasons if item.get_closest_marker(name)]
+        if config.getoption("--service-url"):
+            for name in marked:
+                item.add_marker(pytest.mark.skip(reason=reasons[name]))
+        elif "postgres" in marked:
+            # One worker, one cluster.
+            item.add_marker(pytest.mark.xdist_group("postgres"))
+    grouping.keep_groups_together(config, items)
+
+
+@pytest.fixture(scope="session")
+def home(pytestconfig: pytest.Config) -> Path:
+    """The AIRFLOW_HOME of this process's tests, or of the running server."""
+    return pytestconfig.stash[HOME]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def metadata_database(pytestconfig: pytest.Config, home: Path) -> None:
+    """A copy of the prepared database, for this process alone; a running server brings its own."""
+    if not pytestconfig.getoption("--service-home"):
+        template.copy_to(home)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL database with the same content, on a cluster of this test session's own."""
+    with postgres.prepared_database(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def database_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Move the process to PostgreSQL for a test that is marked so."""
+    if request.node.get_closest_marker("postgres") is None:
+        yield
+        return
+    with postgres.in_use(request.getfixturevalue("postgres_url")):
+        yield
+
+
+@pytest.fixture
+def restored_database(home: Path) -> Iterator[None]:
+    """Bring the SQLite database back to the scenario after a test that changes what others read."""
+    yield
+    template.restore(home)
+
+
+@pytest.fixture(scope="session")
+def token(metadata_database: None) -> Callable[[str], str]:
+    """`token("viewer")`: a token of Airflow's for the user of that role, good for both services."""
+    return clients.Tokens()
+
+
+@pytest.fixture(scope="session")
+def v2(token: Callable[[str], str]) -> Iterator[clients.Client]:
+    """Airflow's own `/api/v2`, in this process, on the same database."""
+    from airflow.api_fastapi.app import create_app
+
+    with in_process(create_app(apps="core")) as http:
+        yield clients.Client(http, clients.V2, token)
+
+
+@pytest.fixture(scope="session")
+def rest(pytestconfig: pytest.Config, token: Callable[[str], str]) -> Iterator[clients.Client]:
+    """The service: in this process, or the running server of `--service-url`."""
+    url = pytestconfig.getoption("--service-url")
+    with httpx.Client(base_url=url, timeout=60) if url else in_process(application()) as http:
+        yield clients.Client(http, clients.REST, token)
+
+
+def application() -> Any:
+    """Build the service's application; fails the test that needs it while there is none."""
+    if find_spec("airflow_rest_api.web") is None or find_spec("airflow_rest_api.web.app") is None:
+        pytest.fail("airflow_rest_api.web.app does not exist", pytrace=False)
+    from airflow_rest_api.web.app import create_application
+
+    return create_application()
+
+
+def in_process(app: Any) -> Any:
+    """A client that calls an ASGI application directly; a fault of it is answered as a server would."""
+    from starlette.testclient import TestClient
+
+    return TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.fixture(name="scenario", scope="session")
+def scenario_names() -> scenario.Scenario:
+    """The names of what the prepared database holds."""
+    return scenario.SCENARIO
+
+
+@pytest.fixture
+def new_run(metadata_database: None) -> Callable[..., scenario.Run]:
+    """`new_run("manual", state="running", task_states={"first": "success"})`: a run for this test alone."""
+    return runs.new_run
+
+
+@pytest.fixture
+def parity(rest: clients.Client, v2: clients.Client) -> Callable[..., tuple[httpx.Response, httpx.Response]]:
+    """`parity("GET", "/dags", params={…}, role="viewer")`: call both services, assert the same, answer both responses.
+
+    `refused_as` maps Airflow's status of a refusal to ours (422 is 400 throughout); `normalise` takes out of a
+    JSON value what must differ.
+    """
+
+    def compare(
+        method: str,
+        path: str,
+        *,
+        params: Any = None,
+        json: Any = None,
+        role: str | None = "admin",
+        refused_as: dict[int, int] | None = None,
+        normalise: Callable[[Any], Any] = comparison.identity,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[httpx.Response, httpx.Response]:
+        options = {"params": params, "role": role, "headers": headers}
+        if json is not None:
+            options["json"] = json
+        theirs = v2.request(method, path, **options)
+        ours = rest.request(method, path, **options)
+        comparison.assert_same(ours, theirs, refused_as=refused_as, normalise=normalise)
+        return ours, theirs
+
+    return compare

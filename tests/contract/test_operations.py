@@ -1,0 +1,303 @@
+"""What every operation of the contract promises in its description (`openapi/paths/*.yaml`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_rest_api.web import contract
+from tests.support import calls
+
+DOCUMENT = contract.load("openapi.yaml")
+OPERATIONS = contract.operations(DOCUMENT)
+ORDER = [
+    *("operationId", "tags", "summary", "description", "x-airflow-access", "x-read-only", "security"),
+    *("parameters", "requestBody", "responses"),
+]
+# Their two media types are Airflow's, chosen by Accept.
+TWO_MEDIA_TYPES = {"get_dag_source", "get_log"}
+PROPER_NOUNS = {"Airflow", "Prometheus", "Swagger"}
+RULE_KEYS = {"resource", "method", "access_entity", "id_from", "when", "switch", "power"}
+RESOURCES = {"dag", "view", "pool", "variable", "connection", "configuration", "asset", "custom_view"}
+SELF_BOUNDED = {"date-time", "date", "uuid"}
+
+every_operation = pytest.mark.parametrize(
+    "operation", OPERATIONS, ids=lambda operation: operation.operation_id
+)
+
+
+def parameters(operation: contract.Operation) -> list[dict[str, Any]]:
+    return [dict(entry) for entry in contract.parameters(DOCUMENT, operation)]
+
+
+def success(operation: contract.Operation) -> dict[str, Any]:
+    return contract.dereference(DOCUMENT, operation.definition["responses"][str(operation.status)])
+
+
+class TestWords:
+    @every_operation
+    def test_keys_stand_in_the_house_order(self, operation):
+        assert set(operation.definition) <= set(ORDER)
+        assert list(operation.definition) == [key for key in ORDER if key in operation.definition]
+
+    @every_operation
+    def test_the_summary_is_an_imperative_in_sentence_case_without_a_full_stop(self, operation):
+        first, *others = operation.definition["summary"].split()
+        assert first[0].isupper()
+        assert not re.search(r"(?<!s)s$|ing$", first), f"'{first}' is no imperative"
+        assert not operation.definition["summary"].endswith(".")
+        assert [
+            word for word in others if re.fullmatch("[A-Z][a-z]+", word) and word not in PROPER_NOUNS
+        ] == []
+
+    @every_operation
+    def test_the_description_is_made_of_sentences(self, operation):
+        description = operation.definition["description"].strip()
+        assert description.endswith(".")
+        assert description.rstrip(".") != operation.definition["summary"]
+
+    @every_operation
+    def test_there_is_one_declared_tag(self, operation):
+        assert len(operation.definition["tags"]) == 1
+        assert operation.tag in {tag["name"] for tag in DOCUMENT["tags"]}
+
+    @every_operation
+    def test_the_operation_id_is_in_snake_case(self, operation):
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", operation.operation_id)
+
+    def test_operation_ids_are_unique(self):
+        names = [operation.operation_id for operation in OPERATIONS]
+        assert sorted(names) == sorted(set(names))
+
+    def test_every_tag_is_described_and_used(self):
+        assert all(tag["description"] for tag in DOCUMENT["tags"])
+        assert {tag["name"] for tag in DOCUMENT["tags"]} == {operation.tag for operation in OPERATIONS}
+
+
+class TestAccess:
+    @every_operation
+    def test_the_rules_of_access_are_told_and_empty_where_anybody_may_call(self, operation):
+        assert operation.access is not None
+        assert not (operation.anonymous and operation.access)
+
+    @every_operation
+    def test_every_rule_of_access_is_complete_and_names_what_exists(self, operation):
+        from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
+
+        entities = {"dag": DagAccessEntity.__members__, "view": AccessView.__members__}
+        for rule in operation.access or ():
+            assert set(rule) <= RULE_KEYS
+            assert rule["resource"] in RESOURCES
+            assert rule["method"] in {"GET", "POST", "PUT", "DELETE", "MENU"}
+            if "access_entity" in rule:
+                assert rule["access_entity"] in entities[rule["resource"]]
+            assert rule.get("id_from", "found") == "found" or self._source_exists(operation, rule["id_from"])
+
+    @staticmethod
+    def _source_exists(operation, source):
+        place, _, name = source.partition(".")
+        if place == "body":
+            return name.startswith("/") and "requestBody" in operation.definition
+        return (place, name) in {(entry["in"], entry["name"]) for entry in parameters(operation)}
+
+
+class TestAnswers:
+    @every_operation
+    def test_there_is_one_success_with_at_most_one_media_type(self, operation):
+        assert (
+            len([status for status in operation.definition["responses"] if str(status).startswith("2")]) == 1
+        )
+        assert len(operation.media_types) <= (2 if operation.operation_id in TWO_MEDIA_TYPES else 1)
+
+    @every_operation
+    def test_statuses_are_quoted(self, operation):
+        assert all(isinstance(status, str) for status in operation.definition["responses"])
+
+    @every_operation
+    def test_every_error_is_a_shared_one_and_there_is_a_default(self, operation):
+        errors = {
+            status: entry for status, entry in operation.definition["responses"].items() if status[0] != "2"
+        }
+        assert all(list(entry) == ["$ref"] for entry in errors.values())
+        assert all(entry["$ref"].startswith("#/components/responses/") for entry in errors.values())
+        assert errors["default"]["$ref"].endswith("/UnexpectedError")
+
+    @every_operation
+    def test_the_refusals_that_can_happen_are_told(self, operation):
+        wanted = set()
+        if parameters(operation) or "requestBody" in operation.definition:
+            wanted.add("400")
+        if not operation.anonymous:
+            wanted |= {"401", "403"} if operation.access else {"401"}
+        if any(
+            entry["in"] == "path" and entry["schema"].get("enum") != ["~"] for entry in parameters(operation)
+        ):
+            wanted.add("404")
+        assert wanted <= set(operation.definition["responses"])
+
+
+class TestExamples:
+    @every_operation
+    def test_every_parameter_has_an_example_that_fits_and_a_description(self, operation):
+        for parameter in parameters(operation):
+            found = calls.matches(DOCUMENT, parameter["schema"], calls.example_of(parameter))
+            assert not found, f"{parameter['name']}: {found}"
+            assert parameter["description"].strip().endswith("."), parameter["name"]
+
+    @every_operation
+    def test_every_body_and_every_success_has_examples_that_fit(self, operation):
+        body = contract.dereference(DOCUMENT, operation.definition.get("requestBody", {}))
+        for media_type in [
+            *body.get("content", {}).values(),
+            *success(operation).get("content", {}).values(),
+        ]:
+            examples = list(calls.media_examples(DOCUMENT, media_type))
+            assert examples
+            for name, value in examples:
+                found = calls.matches(DOCUMENT, media_type["schema"], value)
+                assert not found, f"{name}: {found}"
+
+    def test_the_examples_of_every_shared_error_fit(self):
+        for name, response in DOCUMENT["components"]["responses"].items():
+            ((media, content),) = response["content"].items()
+            assert media == "application/problem+json"
+            examples = list(calls.media_examples(DOCUMENT, content))
+            assert examples, name
+            for _, value in examples:
+                assert calls.matches(DOCUMENT, content["schema"], value) == [], name
+
+
+class TestRequests:
+    @every_operation
+    def test_everything_that_is_sent_is_bounded(self, operation):
+        sent = [(entry["name"], entry["schema"]) for entry in parameters(operation)]
+        body = contract.dereference(DOCUMENT, operation.definition.get("requestBody", {}))
+        sent += [("body", media["schema"]) for media in body.get("content", {}).values()]
+        assert [fault for name, schema in sent for fault in unbounded(schema, name, frozenset())] == []
+
+    @every_operation
+    def test_query_parameters_say_their_type_where_connexion_reads_it(self, operation):
+        for parameter in parameters(operation):
+            assert "type" in parameter["schema"], parameter["name"]
+            if parameter["schema"]["type"] == "array":
+                assert (parameter["style"], parameter["explode"]) == ("form", True), parameter["name"]
+            if parameter["in"] == "header":
+                assert parameter["schema"]["type"] == "string", parameter["name"]
+
+
+class TestSchemas:
+    def test_every_schema_has_a_pascal_case_name_and_a_description(self):
+        for name, schema in DOCUMENT["components"]["schemas"].items():
+            assert re.fullmatch(r"([A-Z][a-z0-9]*)+", name), name
+            assert schema.get("description"), name
+
+    @every_operation
+    def test_what_an_answer_always_has_is_required(self, operation):
+        schemas = [media["schema"] for media in success(operation).get("content", {}).values()]
+        loose = [place for schema in schemas for place in without_required(schema, "answer", frozenset())]
+        assert loose == []
+
+    def test_no_reference_has_siblings_and_nothing_is_nullable_by_allof(self):
+        assert list(crooked(DOCUMENT, "")) == []
+
+
+def unbounded(schema: dict[str, Any], place: str, seen: frozenset[str]) -> Iterator[str]:
+    """The places of a request's schema that take texts, lists, numbers or objects without a limit."""
+    if "$ref" in schema:
+        if schema["$ref"] in seen:
+            return
+        seen |= {schema["$ref"]}
+        schema = contract.dereference(DOCUMENT, schema)
+    yield from (f"{place}: {fault}" for fault in open_ends(schema))
+    if "items" in schema:
+        yield from unbounded(schema["items"], f"{place}[]", seen)
+    for name, entry in schema.get("properties", {}).items():
+        yield from unbounded(entry, f"{place}.{name}", seen)
+    for entry in (entry for word in ("oneOf", "anyOf", "allOf") for entry in schema.get(word, [])):
+        yield from unbounded(entry, place, seen)
+
+
+def open_ends(schema: dict[str, Any]) -> Iterator[str]:
+    """What of a schema itself is without a limit."""
+    kind, told = schema.get("type"), set(schema)
+    if kind == "string" and not ({"maxLength", "enum"} & told or schema.get("format") in SELF_BOUNDED):
+        yield "no maxLength"
+    if kind in ("integer", "number") and not {"minimum", "maximum", "format", "enum"} & told:
+        yield "no bounds"
+    if kind == "array" and "maxItems" not in told:
+        yield "no maxItems"
+    if kind == "object" and "additionalProperties" not in told:
+        yield "additionalProperties left open"
+
+
+def without_required(schema: dict[str, Any], place: str, seen: frozenset[str]) -> Iterator[str]:
+    """The objects of an answer's schema that name fields and require none of them."""
+    if "$ref" in schema:
+        if schema["$ref"] in seen:
+            return
+        place = schema["$ref"].rpartition("/")[2]
+        seen |= {schema["$ref"]}
+        schema = contract.dereference(DOCUMENT, schema)
+    if schema.get("properties") and not schema.get("required"):
+        yield place
+    if "items" in schema:
+        yield from without_required(schema["items"], f"{place}[]", seen)
+    for name, entry in schema.get("properties", {}).items():
+        yield from without_required(entry, f"{place}.{name}", seen)
+
+
+def crooked(node: Any, place: str) -> Iterator[str]:
+    """References with siblings, and `nullable` beside `allOf`, which validators of draft 4 read differently."""
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str) and len(node) > 1:
+            yield f"{place}: $ref with siblings"
+        if node.get("nullable") is True and "type" not in node:
+            yield f"{place}: nullable without type"
+        for key, value in node.items():
+            yield from crooked(value, f"{place}/{key}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from crooked(value, f"{place}/{index}")
+
+
+class TestTheChecksThemselves:
+    """A check that cannot fail proves nothing: each is shown a fault."""
+
+    @pytest.mark.parametrize(
+        ("schema", "fault"),
+        [
+            ({"type": "string"}, "x: no maxLength"),
+            ({"type": "integer"}, "x: no bounds"),
+            ({"type": "array", "items": {"type": "string", "maxLength": 3}}, "x: no maxItems"),
+            ({"type": "array", "maxItems": 2, "items": {"type": "string"}}, "x[]: no maxLength"),
+            ({"type": "object", "properties": {}}, "x: additionalProperties left open"),
+            (
+                {"type": "object", "additionalProperties": False, "properties": {"y": {"type": "number"}}},
+                "x.y: no bounds",
+            ),
+        ],
+    )
+    def test_an_open_end_is_seen(self, schema, fault):
+        assert list(unbounded(schema, "x", frozenset())) == [fault]
+
+    def test_an_answer_without_required_fields_is_seen(self):
+        inner = {"type": "object", "properties": {"y": {"type": "string"}}}
+        outer = {"type": "object", "required": ["x"], "properties": {"x": {"type": "array", "items": inner}}}
+        assert list(without_required(outer, "a", frozenset())) == ["a.x[]"]
+
+    def test_crooked_schemas_are_seen(self):
+        schema = {"a": {"$ref": "#/x", "nullable": True}, "b": [{"allOf": [], "nullable": True}]}
+        assert list(crooked(schema, "")) == [
+            "/a: $ref with siblings",
+            "/a: nullable without type",
+            "/b/0: nullable without type",
+        ]
+
+    def test_an_example_that_does_not_fit_is_seen(self):
+        schema = {"type": "string", "nullable": True, "format": "date-time"}
+        assert calls.matches(DOCUMENT, schema, None) == []
+        assert calls.matches(DOCUMENT, schema, "yesterday") != []
+        assert calls.matches(DOCUMENT, schema, 3) != []

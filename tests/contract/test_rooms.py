@@ -1,0 +1,123 @@
+"""Who may import whom: contract → handlers → services → storage and Airflow; web → security → Airflow."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.environment import ROOT
+
+PRODUCT = "airflow_rest_api"
+AIRFLOW_ROOMS = ("services", "security", "storage", "plugin")
+WEB_FRAMES = ("flask", "connexion", "starlette", "fastapi", "werkzeug", "uvicorn", "a2wsgi")
+PRIVATE_TO_AIRFLOW = ("airflow.api_fastapi.core_api", "airflow.api_fastapi.common")
+# What the web frame shares with the services: their refusals, the caller, and Airflow's configuration.
+SHARED_WITH_WEB = ("errors", "caller", "configuration")
+# The work of the tag Security is done in the security room.
+SECURITY_SERVICE = f"{PRODUCT}.security.sessions"
+
+
+def sources() -> dict[str, str]:
+    """The product's modules by their names in the repository: `airflow_rest_api.web.app`, `handlers.dag`."""
+    files = [*(ROOT / PRODUCT).rglob("*.py"), *(ROOT / "handlers").rglob("*.py")]
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text(encoding="utf-8")
+        for path in files
+    }
+
+
+def imported(source: str) -> Iterator[str]:
+    """The dotted names that a module imports, those inside functions included."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the room"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def trespasses(module: str, source: str) -> list[str]:
+    """What a module imports and may not."""
+    return [f"{module} imports {name}" for name in imported(source) if not allowed(room(module), name)]
+
+
+def room(module: str) -> str:
+    """`web` for `airflow_rest_api.web.app`, `plugin` for `airflow_rest_api.plugin`, `handlers` for `handlers.dag`."""
+    first, *others = module.split(".")
+    return others[0] if first == PRODUCT and others else first
+
+
+def allowed(where: str, name: str) -> bool:
+    if within(name, "handlers", f"{PRODUCT}.handlers", *PRIVATE_TO_AIRFLOW):
+        return False
+    if within(name, "airflow") and where not in AIRFLOW_ROOMS:
+        return False
+    return not within(name, *closed_to(where)) or within(name, *open_to(where))
+
+
+def within(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def closed_to(where: str) -> list[str]:
+    rooms = {
+        "handlers": ["web", "security", "storage"],
+        "services": ["web", "security", "legacy"],
+        "security": ["web", "legacy"],
+        "storage": ["web", "security", "services", "legacy"],
+        "web": ["services"],
+    }
+    frames = WEB_FRAMES if where in ("handlers", "services", "storage") else ()
+    return [*(f"{PRODUCT}.{name}" for name in rooms.get(where, [])), *frames]
+
+
+def open_to(where: str) -> list[str]:
+    rooms = {
+        "web": [f"{PRODUCT}.services.{name}" for name in SHARED_WITH_WEB],
+        "handlers": [SECURITY_SERVICE],
+    }
+    return rooms.get(where, [])
+
+
+@pytest.mark.parametrize("module", sorted(sources()))
+def test_a_module_imports_only_what_its_room_may(module):
+    assert trespasses(module, sources()[module]) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("airflow_rest_api.web.app", "from airflow_rest_api.handlers import dag"),
+        ("airflow_rest_api.web.app", "import handlers.dag"),
+        ("airflow_rest_api.web.app", "from airflow.models.dag import DagModel"),
+        ("airflow_rest_api.web.app", "from airflow_rest_api.services import dag_run"),
+        ("airflow_rest_api.cli", "def f():\n    import airflow"),
+        ("airflow_rest_api.services.dag", "from flask import request"),
+        ("airflow_rest_api.services.dag", "from airflow_rest_api.web import problems"),
+        ("airflow_rest_api.services.dag", "from airflow_rest_api.security import access"),
+        ("airflow_rest_api.services.dag", "from airflow.api_fastapi.core_api.datamodels import dags"),
+        ("airflow_rest_api.storage.tables", "from airflow_rest_api.services import errors"),
+        ("handlers.dag", "from airflow_rest_api.web import contract"),
+        ("handlers.security", "from airflow_rest_api.security import access"),
+        ("handlers.dag", "from airflow.models.dag import DagModel"),
+    ],
+)
+def test_a_trespass_is_seen(module, line):
+    assert len(trespasses(module, line)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("airflow_rest_api.web.app", "from airflow_rest_api.services import errors"),
+        ("airflow_rest_api.web.app", "from airflow_rest_api.services.caller import Caller"),
+        ("airflow_rest_api.plugin", "from airflow.plugins_manager import AirflowPlugin"),
+        ("handlers.dag", "from airflow_rest_api.services import dag as service"),
+        ("handlers.security", "from airflow_rest_api.security.sessions import Sessions"),
+        ("airflow_rest_api.services.dag", "from airflow.models.dag import DagModel"),
+    ],
+)
+def test_what_is_allowed_is_let_through(module, line):
+    assert trespasses(module, line) == []

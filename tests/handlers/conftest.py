@@ -1,0 +1,23 @@
+"""What the tests of handlers share: a change that is made to twins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import httpx
+import pytest
+
+from tests.support.twins import assert_alike
+
+
+@pytest.fixture
+def alike(v2, rest, new_run) -> Callable[..., httpx.Response]:
+    """`alike(call, **how the run is made)`: do `call(client, run)` to twins by both services."""
+
+    def compare(call, refused_as=None, **made):
+        made.setdefault("logical_date", None)
+        options = {"refused_as": refused_as} if refused_as else {}
+        return assert_alike(v2, rest, partial(new_run, **made), call, **options)
+
+    return compare

@@ -1,0 +1,107 @@
+"""The application mounted in Airflow's API server, the server in this process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import in_process
+from tests.support import environment
+
+pytestmark = pytest.mark.in_process
+
+
+@pytest.fixture(scope="module")
+def airflow(token):
+    from airflow.api_fastapi.app import create_app
+
+    with in_process(create_app(apps="core")) as http:
+        yield http
+
+
+@pytest.fixture
+def bearer(token):
+    return {"Authorization": f"Bearer {token('admin')}"}
+
+
+def test_one_operation_of_each_contract_answers_below_its_prefix(airflow, bearer):
+    credentials = {"username": "admin", "password": "admin-password"}
+    assert airflow.get("/rest_api/v1/dags", headers=bearer).status_code == 200
+    assert airflow.get("/rest_api/api?api=version", headers=bearer).json()["status"] == "OK"
+    assert airflow.get("/admin/rest_api/api?api=version", headers=bearer).json()["status"] == "OK"
+    assert "access_token" in airflow.post("/api/v1/security/login", json=credentials).json()
+
+
+def test_airflows_own_api_and_pages_stay_where_they_are(airflow, bearer):
+    assert airflow.get("/api/v2/version").status_code == 200
+    assert airflow.get("/api/v1/other").status_code == 404
+
+
+def test_the_contract_names_the_address_under_which_it_is_served(airflow):
+    assert airflow.get("/rest_api/v1/openapi.json").json()["servers"] == [{"url": "/rest_api/v1"}]
+    assert airflow.get("/rest_api/v1/legacy.json").json()["servers"] == [{"url": "/rest_api/api"}]
+
+
+def test_the_root_leads_to_the_page(airflow):
+    assert airflow.get("/rest_api/", follow_redirects=False).headers["location"] == "/rest_api/v1/ui/"
+    assert "swagger-ui" in airflow.get("/rest_api/v1/ui/").text
+
+
+def test_airflow_lists_the_plugin_and_its_place_in_the_menu(airflow, bearer):
+    plugins = airflow.get("/api/v2/plugins?limit=100", headers=bearer).json()["plugins"]
+    (ours,) = [entry for entry in plugins if entry["name"] == "airflow_rest_api"]
+    assert [app["url_prefix"] for app in ours["fastapi_apps"]] == [
+        "/rest_api",
+        "/admin/rest_api",
+        "/api/v1/security",
+    ]
+    assert [(view["name"], view["href"], view["category"]) for view in ours["external_views"]] == [
+        ("REST API", "/rest_api/v1/ui/", "admin")
+    ]
+
+
+PROBE = """
+from starlette.testclient import TestClient
+from airflow.api_fastapi.app import create_app
+client = TestClient(create_app(apps="core"))
+for path in {paths}:
+    answer = client.get(path)
+    print("ANSWER", answer.status_code, answer.text[:400].replace(chr(10), " "))
+"""
+
+
+def answers(home, paths: list[str], **settings: str) -> list[str]:
+    """What Airflow's API server answers in a process of its own, under other settings."""
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROBE.format(paths=paths)],
+        cwd=environment.ROOT,
+        env={**environment.inherited(), **environment.recorded(home), **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line.removeprefix("ANSWER ") for line in result.stdout.splitlines() if line.startswith("ANSWER ")]
+
+
+def test_a_wrong_setting_never_stops_airflow_and_the_mount_says_why(home):
+    version, mount = answers(
+        home,
+        ["/api/v2/version", "/rest_api/v1/version"],
+        AIRFLOW__REST_API__WORKER_THREADS="many",
+    )
+    assert version.startswith("200")
+    assert mount.startswith("503")
+    assert "[rest_api] worker_threads: 'many' is not a whole number" in mount
+
+
+def test_a_path_before_everything_is_kept(home):
+    below, contract, plugins = answers(
+        home,
+        ["/airflow/rest_api/v1/version", "/airflow/rest_api/v1/openapi.json", "/rest_api/v1/version"],
+        AIRFLOW__API__BASE_URL="http://localhost:8080/airflow",
+    )
+    assert below.startswith("200")
+    assert plugins.startswith("200")
+    assert contract.startswith("200")

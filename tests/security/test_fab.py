@@ -1,0 +1,69 @@
+"""Flask-AppBuilder as the auth manager: its users log in, and its permissions hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import environment, template
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    home = tmp_path_factory.mktemp("fab")
+    variables = environment.prepare(home)
+    template.copy_to(home)
+    manager = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+    variables |= {"AIRFLOW__CORE__AUTH_MANAGER": manager, "PYTHONPATH": str(environment.ROOT)}
+    variables |= {"AIRFLOW__FAB__UPDATE_FAB_PERMS": "True"}
+    covered = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.security.fab"],
+        env=environment.inherited() | variables | covered,
+        cwd=environment.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_users_log_in_and_inactive_ones_do_not(found):
+    logins = {name: status for name, status in found.items() if name.startswith("login ")}
+    assert logins == {
+        "login fab_admin": 200,
+        "login fab_viewer": 200,
+        "login fab_gone": 401,
+        "login fab_one_dag": 200,
+    }
+
+
+def test_who_is_wrong_is_not_told_about_what(found):
+    assert found["wrong fab_admin"] == found["wrong ghost"] == [401, "The username or the password is wrong."]
+    assert found["wrong "][0] == 400
+
+
+def test_permissions_are_flask_appbuilders(found):
+    assert (found["other fab_admin"], found["change fab_admin"]) == (200, 200)
+    assert (found["other fab_viewer"], found["change fab_viewer"]) == (200, 403)
+    assert (found["other fab_one_dag"], found["change fab_one_dag"]) == (403, 403)
+    assert found["dags fab_one_dag"] == 1
+    assert found["dags fab_admin"] == found["dags fab_viewer"] > 1
+
+
+def test_every_kind_of_token_works(found):
+    assert (found["refresh"], found["airflow"], found["header"]) == (200, 200, 401)
+
+
+def test_ldap_has_to_be_configured(found):
+    assert found["ldap"] == 403
+
+
+def test_only_active_users_are_found_by_name(found):
+    assert found["names"] == [True, False, False]

@@ -1,0 +1,86 @@
+"""Calls made from the contract's own examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import quote
+
+from airflow_rest_api.web import contract
+from airflow_rest_api.web.contract import Document, Operation
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an operation: what `Client.request` takes. `label` says what is special about it."""
+
+    operation: Operation
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    json: Any = None
+    label: str = "required"
+
+    def __str__(self) -> str:
+        return f"{self.operation.operation_id}-{self.label}"
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of a client's `request`."""
+        return {"params": dict(self.params)} | ({} if self.json is None else {"json": self.json})
+
+
+def plainest(document: Document, operation: Operation) -> Call:
+    """The call with the examples of what is required, and the first example of a body."""
+    given = list(contract.parameters(document, operation))
+    path = operation.path
+    for parameter in given:
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", quote(str(example_of(parameter)), safe="~"))
+    required = [entry for entry in given if entry["in"] == "query" and entry.get("required")]
+    bodies = [value for _, value in body_examples(document, operation)]
+    return Call(
+        operation, path, {entry["name"]: example_of(entry) for entry in required}, next(iter(bodies), None)
+    )
+
+
+def replays(document: Document, operation: Operation) -> Iterator[Call]:
+    """The plainest call, one more for each optional query parameter, and one for each further example of a body."""
+    plain = plainest(document, operation)
+    yield plain
+    for parameter in contract.parameters(document, operation):
+        if parameter["in"] == "query" and not parameter.get("required"):
+            extra = {parameter["name"]: example_of(parameter)}
+            yield replace(plain, params={**plain.params, **extra}, label=parameter["name"])
+    for name, value in list(body_examples(document, operation))[1:]:
+        yield replace(plain, json=value, label=name)
+
+
+def example_of(parameter: Mapping[str, Any]) -> Any:
+    """The example of a dereferenced parameter."""
+    if "example" in parameter:
+        return parameter["example"]
+    return next(iter(parameter["examples"].values()))["value"]
+
+
+def body_examples(document: Document, operation: Operation) -> Iterator[tuple[str, Any]]:
+    """The examples of an operation's request body, by name."""
+    body = contract.dereference(document, operation.definition.get("requestBody", {}))
+    for media_type in body.get("content", {}).values():
+        yield from media_examples(document, media_type)
+
+
+def media_examples(document: Document, media_type: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The examples of a media type object, by name."""
+    if "example" in media_type:
+        yield "example", media_type["example"]
+    for name, entry in media_type.get("examples", {}).items():
+        yield name, contract.dereference(document, entry)["value"]
+
+
+def matches(document: Document, schema: Mapping[str, Any], value: Any) -> list[str]:
+    """What of a value does not fit a schema of the document; by a validator that the service does not use."""
+    from openapi_schema_validator import OAS30Validator, oas30_format_checker
+
+    root = {**schema, "components": document["components"]}
+    validator = OAS30Validator(root, format_checker=oas30_format_checker)
+    return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(value)]

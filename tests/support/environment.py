@@ -1,0 +1,80 @@
+"""The settings of the Airflow that the tests run in. Nothing here may import Airflow, which reads them on import."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DAGS = ROOT / "tests" / "dags"
+ROLES = ("admin", "op", "user", "viewer")
+FOREIGN = ("AIRFLOW__", "AIRFLOW_", "_AIRFLOW_")
+
+
+def password_of(role: str) -> str:
+    """The password of the user who is named like the role."""
+    return f"{role}-password"
+
+
+def sqlite_url(home: Path) -> str:
+    """The address of a home's own database; a writer waits 30 s for another one to end."""
+    return f"sqlite:///{home}/airflow.db?timeout=30"
+
+
+def settings(home: Path, database_url: str | None = None) -> dict[str, str]:
+    """The whole environment of an Airflow in the folder `home`, by default on the SQLite file in there."""
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url or sqlite_url(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "True",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__FERNET_KEY": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=",
+        "AIRFLOW__CORE__AUTH_MANAGER": (
+            "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+        ),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{role}:{role}" for role in ROLES),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__API__SECRET_KEY": "tests-only-" * 8,
+        "AIRFLOW__API_AUTH__JWT_SECRET": "tests-only-" * 8,
+        "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME": "86400",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+        "AIRFLOW__LOGGING__UVICORN_LOGGING_LEVEL": "WARNING",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def prepare(home: Path, database_url: str | None = None) -> dict[str, str]:
+    """Make the folders and files of a home, and give the environment of processes that live in it.
+
+    The environment is also kept in the home, for a test session that joins a server there (`recorded`).
+    """
+    for name in ("logs", "plugins"):
+        (home / name).mkdir(parents=True, exist_ok=True)
+    (home / "passwords.json").write_text(json.dumps({role: password_of(role) for role in ROLES}))
+    variables = settings(home, database_url)
+    (home / "environment.json").write_text(json.dumps(variables, indent=1))
+    return variables
+
+
+def recorded(home: Path) -> dict[str, str]:
+    """The environment that a home was prepared with."""
+    variables: dict[str, str] = json.loads((home / "environment.json").read_text())
+    return variables
+
+
+def inherited() -> dict[str, str]:
+    """This process's environment without Airflow's settings: what a child process needs beside its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+
+
+def enter(environment: dict[str, str]) -> None:
+    """Make `environment` the only Airflow settings of this process and of its children."""
+    for name in list(os.environ):
+        if name.startswith(FOREIGN):
+            del os.environ[name]
+    os.environ.update(environment)

@@ -1,0 +1,79 @@
+"""The table of paths: literals before values, all methods of an address, values with slashes."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from airflow_rest_api.web import contract
+from airflow_rest_api.web.paths import Found, PathTable
+from tests.web.small import operation, parameter
+
+PATHS = {
+    "/things/{thing_id}": {
+        "get": operation("get_thing", parameters=[parameter("thing_id", "path", type="string")]),
+        "delete": operation("delete_thing", parameters=[parameter("thing_id", "path", type="string")]),
+    },
+    "/things/list": {"post": operation("list_things")},
+    "/files/{root}/{path}": {
+        "get": operation(
+            "get_file",
+            parameters=[
+                parameter("root", "path", type="string"),
+                parameter("path", "path", type="string", format="path"),
+            ],
+        )
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def table() -> PathTable:
+    document = {"openapi": "3.0.3", "paths": PATHS, "components": {}}
+    return PathTable([("/v1", document, contract.operations(document))])
+
+
+def refusal(table: PathTable, method: str, place: str) -> HTTPException:
+    with pytest.raises(HTTPException) as refused:
+        table.find(method, place)
+    return refused.value
+
+
+def test_a_value_of_the_path_is_found_by_its_name(table):
+    assert table.find("GET", "/v1/things/a b") == Found("/v1", "get_thing", {"thing_id": "a b"})
+
+
+def test_a_literal_segment_comes_before_a_value(table):
+    assert table.find("POST", "/v1/things/list").operation_id == "list_things"
+
+
+def test_a_method_that_only_the_value_has_is_served_for_the_literal_too(table):
+    assert table.find("DELETE", "/v1/things/list") == Found("/v1", "delete_thing", {"thing_id": "list"})
+
+
+def test_a_method_that_is_not_served_is_told_those_of_the_path_without_values(table):
+    refused = refusal(table, "PATCH", "/v1/things/list")
+    assert (refused.status_code, refused.headers) == (405, {"Allow": "POST"})
+    refused = refusal(table, "PATCH", "/v1/things/other")
+    assert (refused.status_code, refused.headers) == (405, {"Allow": "DELETE, GET, HEAD"})
+
+
+@pytest.mark.parametrize(
+    "place", ["", "/", "/v1", "/v1/things", "/v1/things/", "/v1//list", "/v1/things/a/b", "/v2/things/a"]
+)
+def test_an_address_of_no_path_is_not_found(table, place):
+    assert refusal(table, "GET", place).status_code == 404
+
+
+def test_an_encoded_slash_is_no_part_of_an_id_and_separates_nothing(table):
+    with pytest.raises(HTTPException) as refused:
+        table.find("GET", "/v1/things/a", encoded_slash=True)
+    assert refused.value.status_code == 404
+    assert table.find("GET", "/v1/files/dags/a/c.py", encoded_slash=True).arguments["path"] == "a/c.py"
+
+
+def test_a_path_in_the_last_place_keeps_its_slashes(table):
+    assert table.find("GET", "/v1/files/dags/a/b/c.py").arguments == {"root": "dags", "path": "a/b/c.py"}
+    assert table.find("GET", "/v1/files/dags/c.py").arguments == {"root": "dags", "path": "c.py"}
+    assert refusal(table, "GET", "/v1/files/dags").status_code == 404
+    assert refusal(table, "GET", "/v1/files//c.py").status_code == 404

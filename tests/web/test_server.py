@@ -1,0 +1,87 @@
+"""The server of one's own: what it is started with, and how it refuses to start."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_rest_api.web import app, server
+from tests.web import small
+
+
+@pytest.fixture(autouse=True)
+def kept_pool(monkeypatch):
+    """The pool of this process belongs to all tests: `tests/storage/test_connections.py` changes one elsewhere."""
+    monkeypatch.setattr(server.connections, "keep_open", lambda: None)
+
+
+def options(**changed):
+    given = {
+        "host": "127.0.0.1",
+        "port": 1,
+        "workers": 1,
+        "root_path": "/x",
+        "log_level": "info",
+        "access_log": True,
+    }
+    return server.Options(**{**given, **changed})
+
+
+class TestRun:
+    def test_one_worker_serves_the_application_that_was_built(self):
+        built = object()
+        handed = small.uvicorn_options(built, port=8090, root_path="/airflow", access_log=True)
+        assert handed["app"] is built
+        assert handed["factory"] is False
+        expected = {
+            "host": "127.0.0.1",
+            "port": 8090,
+            "workers": 1,
+            "root_path": "/airflow",
+            "access_log": True,
+        }
+        assert {name: handed[name] for name in expected} == expected
+
+    def test_several_workers_build_their_own(self):
+        handed = small.uvicorn_options(object(), workers=2)
+        assert (handed["factory"], handed["workers"]) == (True, 2)
+        module, _, name = handed["app"].partition(":")
+        assert (module, getattr(server, name)) == (server.__name__, server.create)
+
+    def test_faults_are_told_line_by_line(self, monkeypatch, capsys):
+        def refuse():
+            raise app.StartError(["one thing is wrong", "another, too"])
+
+        monkeypatch.setattr(server.app, "create_application", refuse)
+        assert server.run(options()) == 1
+        assert capsys.readouterr().err == (
+            "airflow-rest-api: one thing is wrong\nairflow-rest-api: another, too\n"
+        )
+
+    def test_the_options_are_those_of_the_command_line(self):
+        assert set(server.Options.names()) == set(vars(options()))
+
+
+class TestMetrics:
+    def test_requests_are_counted_by_operation_and_status(self, rest):
+        def count():
+            text = rest.get("/metrics").text
+            line = 'airflow_rest_api_requests_total{operation="get_dag",status="404"}'
+            return sum(float(entry.split()[1]) for entry in text.splitlines() if entry.startswith(line))
+
+        before = count()
+        rest.get("/dags/no_such_dag")
+        rest.get("/dags/no_such_dag")
+        assert count() == before + 2
+        assert (
+            'airflow_rest_api_request_seconds_bucket{le="0.005",operation="get_dag"}'
+            in rest.get("/metrics").text
+        )
+
+    def test_what_is_no_operation_is_counted_together(self, rest):
+        rest.get("/nothing/at/all", role=None)
+        assert 'requests_total{operation="none",status="404"}' in rest.get("/metrics").text
+
+    @pytest.mark.parametrize("path", ["/metrics", "/capabilities"])
+    def test_who_asks_is_known(self, rest, path):
+        assert rest.get(path, role=None).status_code == 401
+        assert rest.get(path, role="nobody").status_code == 200

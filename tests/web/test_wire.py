@@ -1,0 +1,252 @@
+"""Requests as bytes on a wire, to the server that `airflow-rest-api serve` runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+
+import pytest
+
+from airflow_rest_api.web import edge
+from tests.web import small
+from tests.web.small import Wire, operation, parameter
+
+KIB = 1024
+POST = ["POST /rest_api/v1/things HTTP/1.1", "Host: test", "Content-Type: application/json"]
+CHUNKED = [*POST, "Transfer-Encoding: chunked"]
+
+
+def chunk(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+@pytest.fixture
+def seen():
+    return []
+
+
+@pytest.fixture
+def wire(monkeypatch, metadata_database, seen):
+    def make_thing(body):
+        seen.append(body)
+        return {"got": body}
+
+    paths = {
+        "/things": {
+            "get": operation("get_things", parameters=[parameter("name", maxLength=10, type="string")]),
+            "post": operation("make_thing", body={"type": "object"}, required=False),
+        }
+    }
+    handlers = {"make_thing": make_thing, "get_things": lambda name: {"name": name}}
+    app = small.application(monkeypatch, paths, handlers, max_body_kib=64)
+    with small.serving(app) as address, Wire(address) as connection:
+        yield connection
+
+
+def refused(wire, status):
+    code, headers, body = wire.answer()
+    assert code == status, body
+    assert headers["content-type"] == "application/problem+json"
+    document = json.loads(body)
+    assert document["status"] == status
+    return document
+
+
+class TestBodies:
+    def test_a_chunked_body_is_taken(self, wire):
+        wire.send(*CHUNKED, body=chunk(b'{"a"') + chunk(b": 1}") + chunk(b""))
+        assert json.loads(wire.answer()[2]) == {"got": {"a": 1}}
+
+    def test_an_empty_chunked_body_counts_as_absent(self, wire):
+        wire.send(*CHUNKED, body=chunk(b""))
+        assert json.loads(wire.answer()[2]) == {"got": {}}
+
+    def test_a_chunked_body_that_is_too_large_is_refused_before_its_end(self, wire, seen):
+        wire.send(*CHUNKED, body=chunk(b" " * 40 * KIB) + chunk(b" " * 40 * KIB))
+        assert refused(wire, 413)["type"].endswith(":content-too-large")
+        assert seen == []
+
+    def test_a_length_that_is_too_large_is_refused_before_anything_is_sent(self, wire, seen):
+        wire.send(*POST, "Content-Length: 65537")
+        assert "65536 bytes" in refused(wire, 413)["detail"]
+        assert seen == []
+
+    def test_who_asks_whether_to_continue_is_told_no(self, wire):
+        wire.send(*POST, "Content-Length: 99999999", "Expect: 100-continue")
+        refused(wire, 413)
+
+    def test_a_body_of_the_largest_size_is_taken(self, wire):
+        body = json.dumps({"a": "x" * (64 * KIB - 9)}).encode()
+        assert len(body) == 64 * KIB
+        wire.send(*POST, f"Content-Length: {len(body)}", body=body)
+        assert wire.answer()[0] == 200
+
+    @pytest.mark.parametrize("head", [[*POST, "Content-Length: 100"], CHUNKED], ids=["length", "chunked"])
+    def test_a_slow_body_is_given_up(self, wire, seen, monkeypatch, head):
+        monkeypatch.setattr(edge, "BODY_SECONDS", 0.2)
+        begin = time.monotonic()
+        wire.send(*head, body=b"1\r\n")
+        refused(wire, 408)
+        assert time.monotonic() - begin < 5
+        assert seen == []
+
+    @pytest.mark.parametrize("head", [[*POST, "Content-Length: 100"], CHUNKED], ids=["length", "chunked"])
+    def test_a_body_that_breaks_off_is_not_taken_for_an_empty_one(self, wire, seen, head):
+        wire.send(*head)
+        time.sleep(0.2)
+        wire.socket.close()
+        time.sleep(0.3)
+        assert seen == []
+
+    def test_a_compressed_body_is_refused(self, wire):
+        wire.send(*POST, "Content-Encoding: gzip", "Content-Length: 2", body=b"{}")
+        refused(wire, 415)
+
+    @pytest.mark.parametrize("length", ["abc", "-1", "1, 1", "9" * 5000])
+    def test_a_broken_length_is_refused(self, wire, seen, length):
+        wire.send(*POST, f"Content-Length: {length}")
+        assert wire.answer()[0] in (400, 413)
+        assert seen == []
+
+    def test_the_body_of_a_get_is_passed_over(self, wire):
+        wire.send("GET /rest_api/v1/things HTTP/1.1", "Host: test", "Content-Length: 2", body=b"{}")
+        assert json.loads(wire.answer()[2]) == {"name": None}
+
+    def test_a_connection_serves_one_request_after_another(self, wire):
+        for number in range(3):
+            body = json.dumps({"number": number}).encode()
+            wire.send(*POST, f"Content-Length: {len(body)}", body=body)
+            assert json.loads(wire.answer()[2]) == {"got": {"number": number}}
+
+    @pytest.mark.parametrize("cut", [None, 20, 130, -4, 0])
+    @pytest.mark.parametrize(
+        "offered",
+        [
+            "Upgrade: h2c",
+            "UPGRADE : H2C",
+            "upgrade: foo",
+            "Upgrade: h2c, foo",
+            "Upgrade:\r\n h2c",
+            "Upgrade: websocket",
+        ],
+    )
+    def test_the_offer_of_another_protocol_is_passed_over(self, wire, seen, offered, cut):
+        """However it is spelt, and wherever the segments end: the body is a body, once."""
+        body = b'{"a": "GET /rest_api/v1/things HTTP/1.1"}'
+        lines = [*POST, "Connection: Upgrade, HTTP2-Settings", offered, f"Content-Length: {len(body)}"]
+        head = "\r\n".join([*lines, "", ""]).encode()
+        first, second = (
+            (head, body)
+            if cut == 0
+            else (head + body, b"")
+            if cut is None
+            else (head[:cut], head[cut:] + body)
+        )
+        wire.socket.sendall(first)
+        if second:
+            time.sleep(0.05)
+            wire.socket.sendall(second)
+        assert json.loads(wire.answer()[2]) == {"got": json.loads(body)}
+        wire.send("GET /rest_api/v1/things HTTP/1.1", "Host: test")
+        assert json.loads(wire.answer()[2]) == {"name": None}
+        assert len(seen) == 1
+
+    def test_requests_in_one_segment_are_answered_one_after_another(self, wire):
+        get = b"GET /rest_api/v1/things?name=%d HTTP/1.1\r\nHost: test\r\nUpgrade: h2c\r\n\r\n"
+        wire.socket.sendall(get % 1 + get % 2)
+        assert [json.loads(wire.answer()[2])["name"] for _ in range(2)] == ["1", "2"]
+
+    def test_a_request_right_behind_a_body_is_answered_too(self, wire, seen):
+        get = b"GET /rest_api/v1/things?name=2 HTTP/1.1\r\nHost: test\r\nUpgrade: h2c\r\n\r\n"
+        wire.send(*POST, "Content-Length: 2", body=b"{}" + get)
+        assert json.loads(wire.answer()[2]) == {"got": {}}
+        assert json.loads(wire.answer()[2]) == {"name": "2"}
+        assert len(seen) == 1
+
+    def test_a_body_that_speaks_of_another_protocol_is_left_as_it_is(self, wire):
+        text = "GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n"
+        body = json.dumps({"a": text}).encode().replace(b"\\r\\n", b"\\r\\n ") + b"\r\nUpgrade: h2c\r\n\r\n"
+        wire.send(*POST, f"Content-Length: {len(body)}")
+        time.sleep(0.1)
+        wire.socket.sendall(body)
+        assert refused(wire, 400)["detail"].startswith("The body is not valid JSON: unexpected content")
+
+
+class TestHeads:
+    def test_a_head_without_end_is_cut_off(self, wire):
+        wire.send("GET /rest_api/v1/things HTTP/1.1", "Host: test")
+        assert wire.answer()[0] == 200
+        wire.socket.sendall(b"GET /rest_api/v1/things HTTP/1.1\r\nHost: test\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100):
+                wire.socket.sendall(b"X-More: " + b"x" * KIB + b"\r\n")
+        assert "exceed 65536 bytes" in refused(wire, 431)["detail"]
+
+    def test_what_is_no_http_is_refused_as_a_problem(self, wire):
+        wire.socket.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        assert refused(wire, 400)["detail"] == "What came in is no valid HTTP request."
+
+    def test_a_body_in_the_segment_of_its_head_is_no_part_of_it(self, wire):
+        body = json.dumps({"text": "x" * 60 * KIB}).encode()
+        padding = "x" * 20 * KIB
+        wire.send(*POST, f"X-More: {padding}", f"Content-Length: {len(body)}", body=body)
+        assert json.loads(wire.answer()[2])["got"]["text"] == "x" * 60 * KIB
+
+
+class TestAddresses:
+    def get(self, wire, target):
+        wire.send(f"GET {target} HTTP/1.1", "Host: test")
+        return wire.answer()
+
+    def test_a_long_address_is_refused_as_any_other(self, wire):
+        for length in (9 * KIB, 30 * KIB):
+            assert self.get(wire, f"/rest_api/v1/things?name={'x' * length}")[0] in (400, 414)
+
+    @pytest.mark.parametrize("slash", ["%2F", "%2f"])
+    def test_an_encoded_slash_separates_nothing(self, wire, slash):
+        assert self.get(wire, "/rest_api/v1/things")[0] == 200
+        assert self.get(wire, f"/rest_api{slash}v1/things")[0] == 404
+        assert self.get(wire, f"/rest_api/v1{slash}things")[0] == 404
+
+    def test_a_long_path_is_not_found(self, wire):
+        assert self.get(wire, f"/rest_api/v1/{'x' * 9 * KIB}")[0] in (400, 404)
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "/rest_api/v1/things?name=%00",
+            "/rest_api/v1/things?name=%ED%A0%80",
+            "/rest_api/v1/things?name=%ff",
+            "/rest_api/v1/things?name=\xe4",
+            "/rest_api/v1/things?" + "&".join(f"a{number}=1" for number in range(1001)),
+            "/rest_api/v1/things?" + "a=1&" * 2000,
+        ],
+        ids=["nul", "surrogate", "no UTF-8", "raw byte", "many names", "many values"],
+    )
+    def test_a_hostile_query_is_malformed(self, wire, target):
+        assert self.get(wire, target)[0] == 400
+
+    @pytest.mark.parametrize(
+        "path", ["/%00", "/rest_api/v1/things%00", "/rest_api/v1/%ED%A0%80", "/rest_api/v1/%ff", "/%zz", "//"]
+    )
+    def test_a_hostile_path_is_not_found(self, wire, path):
+        assert self.get(wire, path)[0] in (400, 404)
+
+    def test_an_absolute_address_is_no_way_out(self, wire):
+        assert self.get(wire, "http://elsewhere/rest_api/v1/things")[0] in (200, 400, 404)
+
+
+class TestParallel:
+    def test_a_slow_sender_holds_nobody_up(self, monkeypatch, metadata_database):
+        before = threading.active_count()
+        paths = {"/things": {"post": operation("make_thing", body={"type": "object"})}}
+        app = small.application(monkeypatch, paths, {"make_thing": lambda body: body}, worker_threads=1)
+        with small.serving(app) as address, Wire(address) as slow, Wire(address) as quick:
+            slow.send(*POST, "Content-Length: 2", body=b"{")
+            quick.send(*POST, "Content-Length: 2", body=b"{}")
+            assert quick.answer()[0] == 200
+            slow.socket.sendall(b"}")
+            assert slow.answer()[0] == 200
+        assert threading.active_count() < before + 5
