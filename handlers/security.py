@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_rest_api.security.sessions import Sessions
+from airflow_rest_api.services.caller import Caller
 
 
 def login(body: dict[str, Any], sessions: Sessions) -> dict[str, str]:
@@ -16,3 +17,8 @@ def login(body: dict[str, Any], sessions: Sessions) -> dict[str, str]:
 def refresh_token(body: dict[str, Any], bearer: str | None, sessions: Sessions) -> dict[str, str]:
     """Renew both tokens."""
     return sessions.refresh(bearer, body)
+
+
+def logout(caller: Caller, sessions: Sessions) -> None:
+    """Log out."""
+    sessions.logout(caller)

@@ -13,7 +13,7 @@ from airflow.models.dag import DagModel
 
 from airflow_rest_api.security import auth_manager
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.caller import Caller, DagScope
+from airflow_rest_api.services.caller import Caller, Credential, DagScope
 
 Rule = Mapping[str, Any]
 ANY = "~"
@@ -73,9 +73,9 @@ class AirflowPermissions:
         return errors.Denied(f"The user '{self.user.get_name()}' may not do this ({method} on {thing}).")
 
 
-def caller_of(user: Any) -> Caller:
+def caller_of(user: Any, credential: Credential | None = None) -> Caller:
     """Return the caller that a user of the auth manager is."""
-    return Caller(str(user.get_id()), user.get_name(), AirflowPermissions(user), user)
+    return Caller(str(user.get_id()), user.get_name(), AirflowPermissions(user), user, credential)
 
 
 def require(rules: Iterable[Rule], caller: Caller, arguments: Mapping[str, Any], body: Any) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow.models.log import Log
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import errors
+from airflow_rest_api.services.caller import Credential
 from airflow_rest_api.services.database import write
 
 log = logging.getLogger(__name__)
 
-_COLUMNS = {"dag_id": "dag_id", "task_id": "task_id", "dag_run_id": "run_id", "map_index": "map_index"}
+_COLUMNS = {"dag_id": "dag_id", "task_id": "task_id", "dag_run_id": "run_id"}
+# The widths of the columns in Airflow's table `log`.
+_EVENT, _ID, _OWNER = 60, 250, 500
 
 
 class AuditUnavailable(errors.Unavailable):
@@ -29,6 +33,37 @@ class AuditUnavailable(errors.Unavailable):
         )
 
 
+@dataclass(frozen=True)
+class Call:
+    """Who calls which operation on what, and from where."""
+
+    event: str
+    request_id: str
+    client: str
+    owner: str | None = None
+    credential: Credential | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the column `extra` tells of the call in every row."""
+        facts: dict[str, Any] = {"request_id": self.request_id, "client": self.client}
+        if self.credential is not None:
+            facts |= {"credential": self.credential.kind, "token": self.credential.fingerprint}
+        return facts
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of Airflow's table by which its own filters find the row."""
+        named = {column: self.arguments.get(name) for name, column in _COLUMNS.items()}
+        columns: dict[str, Any] = {
+            column: value[:_ID] for column, value in named.items() if isinstance(value, str) and value != "~"
+        }
+        index = self.arguments.get("map_index")
+        if isinstance(index, int):
+            columns["map_index"] = index
+        owner = self.owner[:_OWNER] if self.owner else None
+        return {"event": self.event[:_EVENT], "owner": owner, "owner_display_name": owner, **columns}
+
+
 class Audit:
     """Writes what callers intend to change and what came of it."""
 
@@ -36,34 +71,28 @@ class Audit:
         """Take what to do when an outcome cannot be written: the answer goes out all the same."""
         self._on_loss = on_loss
 
-    def intent(self, event: str, owner: str | None, facts: Mapping[str, Any], request_id: str) -> None:
+    def intent(self, call: Call) -> None:
         """Write, before the effect, that it is going to be tried; raises `AuditUnavailable`."""
         try:
-            self._write(event, owner, facts, {"phase": "intent", "request_id": request_id})
+            _write(call, {"phase": "intent"})
         except Exception as fault:
             raise AuditUnavailable from fault
 
-    def outcome(
-        self, event: str, owner: str | None, facts: Mapping[str, Any], request_id: str, status: int
-    ) -> None:
-        """Write what came of it: the HTTP ``status`` of the answer."""
+    def outcome(self, call: Call, status: int, seconds: float) -> None:
+        """Write what came of it after so many ``seconds``: the HTTP ``status`` of the answer."""
         try:
-            self._write(event, owner, facts, {"phase": "outcome", "status": status, "request_id": request_id})
+            _write(call, {"phase": "outcome", "status": status, "milliseconds": round(seconds * 1000)})
         except Exception:
-            log.exception("The outcome %s of %s (request %s) could not be written", status, event, request_id)
+            log.exception(
+                "The outcome %s of %s (request %s) could not be written", status, call.event, call.request_id
+            )
             self._on_loss()
 
-    def _write(self, event: str, owner: str | None, facts: Mapping[str, Any], extra: dict[str, Any]) -> None:
-        columns = {
-            column: facts[argument]
-            for argument, column in _COLUMNS.items()
-            if facts.get(argument) not in (None, "~")
-        }
 
-        def work(session: Session) -> None:
-            row = Log(
-                event=event[:60], owner=owner, owner_display_name=owner, extra=json.dumps(extra), **columns
-            )
-            session.add(row)
+def _write(call: Call, phase: Mapping[str, Any]) -> None:
+    row = {**call.columns(), "extra": json.dumps({**phase, **call.facts()})}
 
-        write(work)
+    def work(session: Session) -> None:
+        session.add(Log(**row))
+
+    write(work)

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from airflow.api_fastapi.auth.managers.base_auth_manager import BaseAuthManager
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.configuration import conf
+from airflow.models.revoked_token import RevokedToken
 from airflow.utils.session import create_session
 
 from airflow_rest_api.services import errors
@@ -31,6 +33,15 @@ class LoginNotSupported(errors.Denied):
     """The configured auth manager has a login of its own, which this service cannot stand in for."""
 
     title = "Login is not supported"
+
+
+class NotRevocable(errors.Conflict):
+    """The token has no id under which it could be revoked."""
+
+    title = "The token cannot be revoked"
+
+    def __init__(self) -> None:
+        super().__init__("The token has no id (`jti`), so it is good until it expires.")
 
 
 class LoginFailed(errors.Unauthenticated):
@@ -153,6 +164,7 @@ def claims_of(user: Any) -> dict[str, Any]:
 
 def user_from_claims(claims: Mapping[str, Any]) -> Any:
     """Return the user whom the claims name, as it is now; raises `Unauthenticated` when it is gone or inactive."""
+    _forget_user(claims.get("sub"))
     try:
         user = ask(manager().deserialize_user, token=dict(claims))
     except (ValueError, KeyError):
@@ -187,7 +199,22 @@ def _fab_user(username: str) -> Any | None:
 
     with create_session(scoped=False) as session:
         user_id = session.scalar(select(User.id).where(User.username == username, User.active.is_(True)))
-    return None if user_id is None else manager().deserialize_user({"sub": str(user_id)})
+    if user_id is None:
+        return None
+    _forget_user(user_id)
+    return manager().deserialize_user({"sub": str(user_id)})
+
+
+def _forget_user(user_id: Any) -> None:
+    """Let Flask-AppBuilder's manager read this user anew: it remembers users for `[fab] cache_ttl`, half a minute.
+
+    A role that was taken away, or a user who was deactivated, must not go on for that long.
+    """
+    remembered = getattr(manager(), "cache", None)
+    if is_fab() and remembered is not None and str(user_id).isdigit():
+        # Another thread may take it away at the same time.
+        with suppress(KeyError):
+            remembered.pop(int(user_id), None)
 
 
 def user_from_airflow_token(token: str) -> Any:
@@ -195,9 +222,32 @@ def user_from_airflow_token(token: str) -> Any:
 
     To be called in a thread without an event loop: Airflow checks tokens in a coroutine that blocks on the database.
     """
+    _forget_user(_unverified(token).get("sub"))
     try:
         return asyncio.run(manager().get_user_from_token(token))
     except jwt.ExpiredSignatureError:
         raise errors.Unauthenticated("The token has expired.", presented=True) from None
     except jwt.InvalidTokenError:
         raise errors.Unauthenticated("The token is not valid.", presented=True) from None
+
+
+def revoke(token: str) -> None:
+    """End a token that Airflow issued, and that `user_from_airflow_token` has accepted, for both services.
+
+    Airflow's manager catches whatever goes wrong and only warns, so the result is looked at. Raises
+    `NotRevocable` and `DatabaseUnavailable`.
+    """
+    token_id = _unverified(token).get("jti")
+    if not token_id:
+        raise NotRevocable
+    manager().revoke_token(token)
+    if not RevokedToken.is_revoked(token_id):
+        raise errors.DatabaseUnavailable
+
+
+def _unverified(token: str) -> dict[str, Any]:
+    try:
+        claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        return {}
+    return claims

@@ -9,14 +9,17 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Any
 
 from cachetools import LRUCache
 
-from airflow_rest_api.security import auth_manager
+from airflow_rest_api.security import auth_manager, revocations
 from airflow_rest_api.security.access import caller_of
-from airflow_rest_api.security.tokens import Tokens
+from airflow_rest_api.security.access_tokens import AccessToken, AccessTokens
+from airflow_rest_api.security.keys import Keys, keyed_hash
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.caller import Caller, Credential
+from airflow_rest_api.services.database import reading
 from airflow_rest_api.settings import HeaderToken, Settings, SettingsError
 
 # How long a user may be remembered here. Flask-AppBuilder remembers users for `[fab] cache_ttl` (30 s) beside it.
@@ -70,12 +73,18 @@ def _bearer(value: bytes) -> str:
 
 
 class Authenticator:
-    """Finds the caller behind credentials, and remembers it for a few seconds."""
+    """Finds the caller behind credentials, and remembers it for a few seconds.
 
-    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+    What another replica revokes, or an administrator takes from a user, is noticed within `REMEMBER_SECONDS`; what
+    this process revokes, at once (`forget`).
+    """
+
+    def __init__(self, settings: Settings, keys: Keys, tokens: AccessTokens) -> None:
         self._tokens = tokens
+        self._fingerprint_key = keys.derived("fingerprints of tokens")
         self._header_tokens = [(token, _expected(token)) for token in settings.http_tokens]
         self._memory: LRUCache[Credentials, tuple[Caller, float]] = LRUCache(_REMEMBERED)
+        self._epoch = 0
         self._lock = threading.Lock()
 
     def check_header_tokens(self) -> None:
@@ -94,29 +103,45 @@ class Authenticator:
             caller, until = self._memory.get(credentials, (None, 0.0))
         return caller if time.monotonic() < until else None
 
+    def forget(self) -> None:
+        """Check every credential anew: one of them has been revoked."""
+        with self._lock:
+            self._epoch += 1
+            self._memory.clear()
+
     def identify(self, credentials: Credentials) -> Caller:
         """Check every credential; return the one user whom they name. May ask the database.
 
         Raises `Unauthenticated` when one of them is not valid, `TwoUsers` when they disagree.
         """
-        callers, until = [], time.monotonic() + REMEMBER_SECONDS
-        if credentials.bearer is not None:
-            caller, expires = self._by_bearer(credentials.bearer)
-            callers.append(caller)
-            if expires is not None:
-                until = min(until, time.monotonic() + (expires - datetime.now(timezone.utc)).total_seconds())
+        epoch, until = self._epoch, time.monotonic() + REMEMBER_SECONDS
+        callers = [] if credentials.bearer is None else [self._by_bearer(credentials.bearer)]
         callers += [self._by_header(token) for token in credentials.header_tokens]
         if len({caller.id for caller in callers}) > 1:
             raise TwoUsers
+        expires = callers[0].credential.expires_at if callers[0].credential else None
+        if expires is not None:
+            until = min(until, time.monotonic() + (expires - datetime.now(timezone.utc)).total_seconds())
         with self._lock:
-            self._memory[credentials] = callers[0], until
+            # What was read before a revocation must not be remembered after it.
+            if epoch == self._epoch:
+                self._memory[credentials] = callers[0], until
         return callers[0]
 
-    def _by_bearer(self, token: str) -> tuple[Caller, datetime | None]:
+    def _by_bearer(self, token: str) -> Caller:
         if not self._tokens.is_own(token):
-            return caller_of(auth_manager.user_from_airflow_token(token)), None
-        claims, expires = self._tokens.user_claims(token)
-        return caller_of(auth_manager.user_from_claims(claims)), expires
+            user = auth_manager.user_from_airflow_token(token)
+            return caller_of(user, self._credential("airflow_token", token))
+        said = self._tokens.verify(token)
+        _require_alive(said)
+        credential = self._credential(
+            "access_token",
+            token,
+            expires_at=said.expires_at,
+            token_id=said.token_id,
+            family_id=said.family_id,
+        )
+        return caller_of(auth_manager.user_from_claims(said.user_claims), credential)
 
     def _by_header(self, value: str) -> Caller:
         # The bytes as they came: an HTTP library writes a text beyond ASCII as UTF-8, or not at all.
@@ -126,7 +151,19 @@ class Authenticator:
         user = auth_manager.user_by_name(matches[0].user) if matches else None
         if user is None:
             raise errors.Unauthenticated("The header token is not valid.", presented=True)
-        return caller_of(user)
+        return caller_of(user, self._credential("header_token", value, name=matches[0].name))
+
+    def _credential(self, kind: str, token: str, **facts: Any) -> Credential:
+        return Credential(kind, keyed_hash(self._fingerprint_key, token)[:16], token, **facts)
+
+
+def _require_alive(token: AccessToken) -> None:
+    subjects = [revocations.token(token.token_id)]
+    if token.family_id is not None:
+        subjects.append(revocations.family(token.family_id))
+    with reading() as session:
+        if revocations.is_revoked(session, subjects):
+            raise errors.Unauthenticated("The token was revoked.", presented=True)
 
 
 def _expected(token: HeaderToken) -> bytes:

@@ -1,12 +1,19 @@
-"""Sessions: logging in, and staying logged in."""
+"""Sessions: logging in, staying logged in, and logging out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
-from airflow_rest_api.security import auth_manager
-from airflow_rest_api.security.tokens import InvalidRefreshToken, Tokens
+from sqlalchemy.orm import Session
+
+from airflow_rest_api.security import auth_manager, revocations
+from airflow_rest_api.security.access_tokens import AccessTokens
+from airflow_rest_api.security.refresh_tokens import InvalidRefreshToken, RefreshTokens
 from airflow_rest_api.services import errors
+from airflow_rest_api.services.caller import Caller, Credential
+from airflow_rest_api.services.database import write
 
 
 class RefreshTokenMissing(errors.Malformed):
@@ -20,30 +27,79 @@ class RefreshTokenMissing(errors.Malformed):
         )
 
 
-class Sessions:
-    """Exchanges passwords and refresh tokens for access tokens."""
+class NothingToLogOut(errors.Conflict):
+    """The credential is no token that a login made, so no logout ends it."""
 
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
+    title = "There is nothing to log out of"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A header token belongs to no login; it is ended by the administrator who configured it."
+        )
+
+
+class Sessions:
+    """Exchanges passwords and refresh tokens for access tokens, and ends them."""
+
+    def __init__(
+        self, access_tokens: AccessTokens, refresh_tokens: RefreshTokens, on_logout: Callable[[], None]
+    ) -> None:
+        """Take what to do in this process, beside the database, when a token was ended."""
+        self._access_tokens = access_tokens
+        self._refresh_tokens = refresh_tokens
+        self._on_logout = on_logout
 
     def login(self, username: str, password: str, provider: str, *, refresh: bool) -> dict[str, str]:
         """Return an access token, and a refresh token if asked for; raises `LoginFailed`, `LoginNotSupported`."""
         user = auth_manager.log_in(username, password, provider)
         claims = auth_manager.claims_of(user)
-        answer = {"access_token": self._tokens.issue_access_token(claims)}
-        if refresh:
-            answer["refresh_token"] = self._tokens.issue_refresh_token(claims, user.get_name())
-        return answer
+        if not refresh:
+            return {"access_token": self._access_tokens.issue(claims)}
+        issued = self._refresh_tokens.issue(claims, user.get_name())
+        access_token = self._access_tokens.issue(claims, issued.family_id)
+        return {"access_token": access_token, "refresh_token": issued.token}
 
     def refresh(self, bearer: str | None, body: dict[str, Any]) -> dict[str, str]:
         """Spend a refresh token; return a new access token and the successor. Raises `InvalidRefreshToken`."""
         token = bearer or body.get("refresh_token")
         if not token:
             raise RefreshTokenMissing
-        successor, claims = self._tokens.rotate(token)
+        successor = self._refresh_tokens.rotate(token)
         try:
-            user = auth_manager.user_from_claims(claims)
+            user = auth_manager.user_from_claims(successor.user_claims)
         except errors.Unauthenticated:
             raise InvalidRefreshToken from None
-        access_token = self._tokens.issue_access_token(auth_manager.claims_of(user))
-        return {"access_token": access_token, "refresh_token": successor}
+        access_token = self._access_tokens.issue(auth_manager.claims_of(user), successor.family_id)
+        return {"access_token": access_token, "refresh_token": successor.token}
+
+    def logout(self, caller: Caller) -> None:
+        """End the token that the caller presented, and every token that came of the same login.
+
+        Airflow's own token is revoked with Airflow, for both services. Raises `NothingToLogOut`, and whatever the
+        database refuses: a logout that did not happen is never answered as one.
+        """
+        credential = caller.credential
+        if credential is None or credential.kind == "header_token":
+            raise NothingToLogOut
+        if credential.kind == "airflow_token":
+            auth_manager.revoke(credential.token)
+        else:
+            self._revoke(credential)
+        self._on_logout()
+
+    def _revoke(self, credential: Credential) -> None:
+        now = datetime.now(timezone.utc)
+
+        def work(session: Session) -> None:
+            if credential.token_id is not None:
+                until = now + self._access_tokens.life
+                revocations.revoke(session, revocations.token(credential.token_id), until)
+            if credential.family_id is not None:
+                until = now + self._refresh_tokens.life
+                revocations.revoke(session, revocations.family(credential.family_id), until)
+
+        try:
+            write(work)
+        except errors.AlreadyExists:
+            # Another call has logged out of the same login at the same time, and its rows are the same.
+            return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from airflow.models.dag import DagModel
@@ -46,6 +47,23 @@ class Permissions(Protocol):
 
 
 @dataclass(frozen=True)
+class Credential:
+    """By what a caller is known: an `access_token` of this service, an `airflow_token`, or a `header_token`.
+
+    ``fingerprint`` tells two tokens apart in the audit and reveals neither; ``name`` is a header token's. Of an
+    access token, ``token_id`` and ``family_id`` are what ends with it.
+    """
+
+    kind: str
+    fingerprint: str
+    token: str = field(repr=False)
+    name: str | None = None
+    expires_at: datetime | None = None
+    token_id: str | None = None
+    family_id: str | None = None
+
+
+@dataclass(frozen=True)
 class Caller:
     """An authenticated user of Airflow: ``id`` and ``name`` as the auth manager gives them."""
 
@@ -53,3 +71,4 @@ class Caller:
     name: str
     permissions: Permissions = field(repr=False)
     user: Any = field(repr=False)
+    credential: Credential | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -21,14 +22,17 @@ from starlette.types import ASGIApp
 from airflow_rest_api import settings as settings_module
 from airflow_rest_api.legacy.router import LegacyRouter
 from airflow_rest_api.security import auth_manager
+from airflow_rest_api.security.access_tokens import AccessTokens
 from airflow_rest_api.security.audit import Audit
 from airflow_rest_api.security.authentication import Authenticator
+from airflow_rest_api.security.keys import Keys, SecretMissing
+from airflow_rest_api.security.refresh_tokens import RefreshTokens
+from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.sessions import Sessions
-from airflow_rest_api.security.tokens import SecretMissing, Tokens
 from airflow_rest_api.services import configuration, errors
 from airflow_rest_api.settings import Settings, SettingsError
 from airflow_rest_api.storage.manager import DatabaseAway, NotMigrated, ensure_migrated
-from airflow_rest_api.web import contract, routing, schemas
+from airflow_rest_api.web import contract, guard, routing, schemas
 from airflow_rest_api.web.answers import AnswerWriter
 from airflow_rest_api.web.arguments import ArgumentReader
 from airflow_rest_api.web.bodies import BodyReader
@@ -36,8 +40,10 @@ from airflow_rest_api.web.bridge import Bridge, Workers
 from airflow_rest_api.web.contract import BASE_PATHS, ContractError, Document, Operation
 from airflow_rest_api.web.credentials import security_map
 from airflow_rest_api.web.doors import DOORS, FrontDoor, MountedDoor
-from airflow_rest_api.web.edge import BodyLimits, Edge
+from airflow_rest_api.web.edge import Edge
 from airflow_rest_api.web.gate import Gate
+from airflow_rest_api.web.guard import Guard, Recorder
+from airflow_rest_api.web.limits import BodyLimits
 from airflow_rest_api.web.metrics import Metrics
 from airflow_rest_api.web.pages import Pages
 from airflow_rest_api.web.paths import PathTable
@@ -68,6 +74,7 @@ class Resources:
     settings: Settings
     sessions: Sessions
     metrics: Metrics
+    audit: Audit
 
     def by_name(self) -> dict[str, Any]:
         """Return the resources by the names under which handlers ask for them."""
@@ -111,16 +118,20 @@ def _build(*, standalone: bool) -> _Built:
     settings = settings_module.load(configuration.option, pool_size=configuration.connection_pool_size())
     ensure_migrated()
     auth_manager.start(standalone=standalone)
-    tokens = Tokens(settings)
-    authenticator = Authenticator(settings, tokens)
+    keys = Keys(settings)
+    access_tokens = AccessTokens(keys, timedelta(minutes=settings.access_token_minutes))
+    refresh_tokens = RefreshTokens(keys, timedelta(days=settings.refresh_token_days))
+    authenticator = Authenticator(settings, keys, access_tokens)
     authenticator.check_header_tokens()
-    resources = Resources(settings, Sessions(tokens), Metrics())
+    sessions = Sessions(access_tokens, refresh_tokens, authenticator.forget)
+    metrics = Metrics()
+    resources = Resources(settings, sessions, metrics, Audit(metrics.audit_failures.inc))
     contracts = [_Contract(name, contract.load(name), resources) for name in _names(settings)]
-    flask_app = _connexion(contracts, authenticator, settings)
+    workers = Workers(settings.worker_threads)
+    guarded = _guard(_connexion(contracts, authenticator, workers, settings), contracts, workers, resources)
     documents = {stem: entry for stem, name in _SERVED.items() for entry in contracts if entry.name == name}
     served = {stem: (entry.document, entry.base_path) for stem, entry in documents.items()}
-    limits = BodyLimits(settings.max_body_kib * 1024)
-    return Pages(LegacyRouter(flask_app), served), lambda inner: Edge(inner, limits, resources.metrics)
+    return Pages(LegacyRouter(guarded), served), lambda inner: Edge(inner, metrics)
 
 
 def _names(settings: Settings) -> list[str]:
@@ -140,7 +151,7 @@ class _Contract:
         if faults:
             raise StartError(faults)
         components = schemas.json_components(document)
-        gate = Gate(Audit(resources.metrics.audit_failures.inc))
+        gate = Gate(resources.audit)
         self.readers = {
             operation.operation_id: ArgumentReader(document, operation, components)
             for operation in self.operations
@@ -173,14 +184,22 @@ def _named_header(document: Document, name: str) -> Document:
     return document
 
 
-def _connexion(contracts: list[_Contract], authenticator: Authenticator, settings: Settings) -> ASGIApp:
+def _guard(application: ASGIApp, contracts: list[_Contract], workers: Workers, resources: Resources) -> Guard:
     table = PathTable((entry.base_path, entry.document, entry.operations) for entry in contracts)
+    operations = guard.by_place((entry.base_path, entry.operations) for entry in contracts)
+    limits = BodyLimits(resources.settings.max_body_kib * 1024)
+    refusals = Refusals(resources.metrics.audit_failures.inc)
+    return Guard(application, table, operations, limits, Recorder(resources.audit, refusals, workers))
+
+
+def _connexion(
+    contracts: list[_Contract], authenticator: Authenticator, workers: Workers, settings: Settings
+) -> ASGIApp:
     app = connexion.FlaskApp(
         "airflow_rest_api",
-        middlewares=[partial(routing.Routing, table=table), *_STACK],
+        middlewares=[routing.Routing, *_STACK],
         uri_parser_class=routing.NoParsing,
     )
-    workers = Workers(settings.worker_threads)
     # FlaskApp offers no option for its bridge (Connexion 3.3, issue 1979).
     app._middleware_app.asgi_app = Bridge(app.app.wsgi_app, workers, _WITHOUT_WAITING)
     for entry in contracts:

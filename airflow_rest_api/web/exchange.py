@@ -6,10 +6,12 @@ import random
 import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_rest_api.services.caller import Caller
+    from airflow_rest_api.web.paths import Found
 
 Scope = MutableMapping[str, Any]
 _KEY = "airflow_rest_api.exchange"
@@ -22,12 +24,18 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 class Exchange:
     """What the layers found out: filled from the edge inwards, each field by one layer.
 
-    ``instance`` is the path that was called.
+    ``instance`` is the path that was called, ``client`` the address that called. ``permitted`` and ``audited`` are
+    set by the gate: the caller may do this, and the outcome is in the event log (or could not be written).
     """
 
     request_id: str
     instance: str
+    client: str = ""
+    begin: float = field(default_factory=perf_counter, repr=False)
+    found: Found | None = None
     operation_id: str | None = None
+    permitted: bool = False
+    audited: bool = False
     arguments: dict[str, Any] = field(default_factory=dict)
     body: Any = None
     caller: Caller | None = None
@@ -44,7 +52,8 @@ def begin(scope: Scope, headers: Mapping[bytes, bytes]) -> Exchange:
     """Start the exchange of a request, under the caller's `X-Request-Id` where that is a short plain word."""
     wished = headers.get(b"x-request-id", b"")
     request_id = wished.decode() if _REQUEST_ID.fullmatch(wished) else new_id()
-    exchange = Exchange(request_id, scope.get("path", ""))
+    client = (scope.get("client") or ("",))[0]
+    exchange = Exchange(request_id, scope.get("path", ""), client)
     scope[_KEY] = exchange
     return exchange
 

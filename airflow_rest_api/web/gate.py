@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
+from time import perf_counter
 
 from airflow_rest_api.security import access
-from airflow_rest_api.security.audit import Audit, AuditUnavailable
+from airflow_rest_api.security.audit import Audit, AuditUnavailable, Call
 from airflow_rest_api.services import errors
 from airflow_rest_api.web import problems
 from airflow_rest_api.web.contract import Operation
 from airflow_rest_api.web.exchange import Exchange
+
+
+def call_of(operation: Operation, exchange: Exchange, owner: str | None = None) -> Call:
+    """Return what the audit tells of a request; its arguments as they were read, or as they stand in the path."""
+    caller = exchange.caller
+    path = exchange.found.arguments if exchange.found else {}
+    return Call(
+        event=operation.operation_id,
+        request_id=exchange.request_id,
+        client=exchange.client,
+        owner=caller.name if caller else owner,
+        credential=caller.credential if caller else None,
+        arguments=exchange.arguments or path,
+    )
 
 
 class Gate:
@@ -22,9 +36,13 @@ class Gate:
 
     @contextmanager
     def passing(self, operation: Operation, exchange: Exchange) -> Iterator[None]:
-        """Let the handler run inside; raises `Denied`, and `AuditUnavailable` before anything was changed."""
+        """Let the handler run inside; raises `Denied`, and `AuditUnavailable` before anything was changed.
+
+        A refusal before the intent leaves no row here: the guard writes one for whatever was refused anywhere.
+        """
+        self._require(operation, exchange)
+        exchange.permitted = True
         if operation.read_only:
-            self._require(operation, exchange)
             yield
         elif operation.anonymous:
             with self._written_afterwards(operation, exchange):
@@ -35,36 +53,35 @@ class Gate:
 
     @contextmanager
     def _written_before_and_after(self, operation: Operation, exchange: Exchange) -> Iterator[None]:
-        owner = exchange.caller.name if exchange.caller else None
-        facts = (operation.operation_id, owner, exchange.arguments, exchange.request_id)
+        call = call_of(operation, exchange)
         try:
-            self._require(operation, exchange)
-            self._audit.intent(*facts)
-            yield
+            self._audit.intent(call)
         except AuditUnavailable:
+            exchange.audited = True
             raise
+        exchange.audited = True
+        try:
+            yield
         except Exception as fault:
-            self._audit.outcome(*facts, problems.status_of(fault))
+            self._outcome(call, problems.status_of(fault), exchange)
             raise
-        self._audit.outcome(*facts, operation.status)
+        self._outcome(call, operation.status, exchange)
 
     @contextmanager
     def _written_afterwards(self, operation: Operation, exchange: Exchange) -> Iterator[None]:
-        """Write who logged in, and before the tokens are handed out; a failed guess leaves no row.
+        """Write who logged in, and before the tokens are handed out.
 
-        Anybody can guess, and would fill the event log with it.
+        What was refused is left to the guard, which counts it: anybody can guess, and would fill the event log.
         """
-        event, told = operation.operation_id, (exchange.arguments, exchange.request_id)
-        try:
-            yield
-        except Exception as fault:
-            status = problems.status_of(fault)
-            if status != HTTPStatus.UNAUTHORIZED:
-                self._audit.outcome(event, None, *told, status)
-            raise
+        yield
         owner = exchange.body.get("username") if isinstance(exchange.body, dict) else None
-        self._audit.intent(event, owner, *told)
-        self._audit.outcome(event, owner, *told, operation.status)
+        call = call_of(operation, exchange, owner)
+        exchange.audited = True
+        self._audit.intent(call)
+        self._outcome(call, operation.status, exchange)
+
+    def _outcome(self, call: Call, status: int, exchange: Exchange) -> None:
+        self._audit.outcome(call, status, perf_counter() - exchange.begin)
 
     def _require(self, operation: Operation, exchange: Exchange) -> None:
         if operation.anonymous:

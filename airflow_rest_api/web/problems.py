@@ -71,6 +71,20 @@ class Refused(Exception):
 
 def of(fault: BaseException, *, request_id: str) -> Problem:
     """Make a problem of whatever was raised; what is no refusal and no HTTP error is logged and says nothing."""
+    problem = _known(fault)
+    if problem is not None:
+        return problem
+    log.error("The request %s failed", request_id, exc_info=fault)
+    return of_status(500, "The service failed; its log knows more under the request id.")
+
+
+def status_of(fault: BaseException) -> int:
+    """Return the status that `of` gives a fault."""
+    problem = _known(fault)
+    return 500 if problem is None else problem.status
+
+
+def _known(fault: BaseException) -> Problem | None:
     if isinstance(fault, errors.Refusal):
         return _of_refusal(fault)
     if isinstance(fault, Refused):
@@ -79,8 +93,7 @@ def of(fault: BaseException, *, request_id: str) -> Problem:
         return _of_connexion(fault)
     if isinstance(fault, HTTPException):
         return of_status(fault.status_code, headers=fault.headers)
-    log.error("The request %s failed", request_id, exc_info=fault)
-    return of_status(500, "The service failed; its log knows more under the request id.")
+    return None
 
 
 def _of_connexion(fault: ProblemException) -> Problem:
@@ -88,13 +101,6 @@ def _of_connexion(fault: ProblemException) -> Problem:
     if fault.status == 401:
         return _of_refusal(errors.Unauthenticated("No credential was presented."))
     return of_status(fault.status)
-
-
-def status_of(fault: BaseException) -> int:
-    """Return the status that `of` gives a fault."""
-    if isinstance(fault, errors.Refusal):
-        return next(status for branch, status in _STATUS if isinstance(fault, branch))
-    return 500
 
 
 def of_status(status: int, detail: str | None = None, *, headers: Mapping[str, str] | None = None) -> Problem:
@@ -117,7 +123,8 @@ _SENTENCES = {
 def _of_refusal(refusal: errors.Refusal) -> Problem:
     headers = _headers(refusal)
     members = {name: value for name, value in refusal.members.items() if name != "presented"}
-    return Problem(status_of(refusal), refusal.code, refusal.title, refusal.detail, members, headers)
+    status = next(status for branch, status in _STATUS if isinstance(refusal, branch))
+    return Problem(status, refusal.code, refusal.title, refusal.detail, members, headers)
 
 
 def _headers(refusal: errors.Refusal) -> dict[str, str]:

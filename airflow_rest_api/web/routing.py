@@ -23,7 +23,6 @@ from airflow_rest_api.web import contract, exchange
 from airflow_rest_api.web.answers import AnswerWriter
 from airflow_rest_api.web.arguments import ArgumentReader
 from airflow_rest_api.web.gate import Gate
-from airflow_rest_api.web.paths import PathTable
 
 HANDLERS = "airflow_rest_api.handlers"
 # What a handler may ask for beside the contract's parameters.
@@ -121,26 +120,24 @@ class OperationResolver(Resolver):
 
 
 class Routing(SpecMiddleware):
-    """Stands in Connexion's stack where it looks for the operation: asks our table of paths.
+    """Stands in Connexion's stack where it looks for the operation: the guard has found it.
 
     An address is served or it is not: no redirects to another spelling, which would name the host that the client
     sent, and nothing handed on to Flask, which routes a second time and reads some addresses differently.
     """
 
-    def __init__(self, app: ASGIApp, table: PathTable) -> None:
-        """Take the next layer, and the paths of all contracts."""
+    def __init__(self, app: ASGIApp) -> None:
+        """Take the next layer."""
         self._app = app
-        self._table = table
 
     def add_api(self, *_: Any, **__: Any) -> None:
-        """Take what Connexion passes; the table has it."""
+        """Take what Connexion passes; the guard knows all paths."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on, with what Connexion's next layers look for; raises 404 and 405."""
-        place = scope["path"].removeprefix(scope["root_path"])
-        encoded_slash = b"%2f" in scope.get("raw_path", b"").lower()
-        found = self._table.find(scope["method"], place, encoded_slash=encoded_slash)
-        exchange.of(scope).operation_id = found.operation_id
+        """Hand a request on, with what Connexion's next layers look for."""
+        found = exchange.of(scope).found
+        if found is None:
+            raise LookupError("a request came past the guard")
         route = {"api_base_path": found.base, "operation_id": found.operation_id}
         extensions = {**scope.get("extensions", {}), ROUTING_CONTEXT: route}
         await self._app({**scope, "path_params": found.arguments, "extensions": extensions}, receive, send)

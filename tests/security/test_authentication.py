@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from airflow_rest_api.security import auth_manager, authentication
+from airflow_rest_api.security.access_tokens import AccessTokens
 from airflow_rest_api.security.authentication import Authenticator, Credentials, presented
-from airflow_rest_api.security.tokens import Tokens
 from airflow_rest_api.services import errors
 from airflow_rest_api.settings import HeaderToken, Settings
+from tests.security import issuers
 from tests.support import clients
 from tests.web.small import operation
 
@@ -117,7 +119,7 @@ class TestBearer:
             assert "set-cookie" not in response.headers
 
     def test_a_refresh_token_is_no_credential(self, me, restored_database):
-        assert me(**bearer(Tokens(Settings()).issue_refresh_token({"sub": "op"}, "op"))).status_code == 401
+        assert me(**bearer(issuers.refresh_tokens().issue({"sub": "op"}, "op").token)).status_code == 401
 
     def test_a_revoked_token_of_airflows_is_refused(self, rest, monkeypatch):
         from airflow.models.revoked_token import RevokedToken
@@ -157,7 +159,7 @@ class TestMemory:
     @pytest.fixture
     def authenticator(self, rest):
         settings = Settings(http_tokens=(HeaderToken("ci", "user", "ci-token"),))
-        return Authenticator(settings, Tokens(settings))
+        return Authenticator(settings, issuers.keys(), issuers.access_tokens())
 
     def test_a_caller_is_remembered_for_five_seconds(self, authenticator, clock):
         credentials = Credentials(None, ("ci-token",))
@@ -170,16 +172,18 @@ class TestMemory:
 
     def test_a_token_is_not_remembered_beyond_its_end(self, authenticator, clock, monkeypatch):
         claims = auth_manager.claims_of(auth_manager.user_by_name("op"))
+        token = issuers.access_tokens().issue(claims)
         end = datetime.now(timezone.utc) + timedelta(seconds=1)
-        monkeypatch.setattr(Tokens, "user_claims", lambda self, token: (claims, end))
-        credentials = Credentials(Tokens(Settings()).issue_access_token(claims))
+        said = replace(issuers.access_tokens().verify(token), expires_at=end)
+        monkeypatch.setattr(AccessTokens, "verify", lambda self, token: said)
+        credentials = Credentials(token)
         authenticator.identify(credentials)
         assert authenticator.remembered(credentials)
         clock[0] += 1.1
         assert authenticator.remembered(credentials) is None
 
     def test_a_change_of_role_is_known_within_five_seconds(self, rest, authenticator, clock, monkeypatch):
-        token = Tokens(Settings()).issue_access_token(auth_manager.claims_of(auth_manager.user_by_name("op")))
+        token = issuers.access_tokens().issue(auth_manager.claims_of(auth_manager.user_by_name("op")))
         assert authenticator.identify(Credentials(token)).user.role == "op"
         monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "admin:admin,op:viewer")
         assert authenticator.remembered(Credentials(token)).user.role == "op"

@@ -298,7 +298,7 @@ class TestStart:
 
     def test_a_missing_key_is_refused(self, monkeypatch, metadata_database):
         monkeypatch.delenv("AIRFLOW__API_AUTH__JWT_SECRET")
-        monkeypatch.setattr("airflow_rest_api.security.tokens.option", lambda *_: None)
+        monkeypatch.setattr("airflow_rest_api.security.keys.option", lambda *_: None)
         assert "[api_auth] jwt_secret is not set" in self.faults(monkeypatch, {})
 
     def test_tables_of_another_release_are_refused(self, monkeypatch, metadata_database):

@@ -263,7 +263,7 @@ class TestFaultsAfterTheStart:
         async def send(message):
             sent.append(message)
 
-        around = edge.Edge(application, edge.BodyLimits(10), metrics)
+        around = edge.Edge(application, metrics)
         return asyncio.run, around(scope, receive, send), sent, metrics
 
     def test_a_fault_after_the_head_was_sent_goes_to_the_server_and_is_counted(self):

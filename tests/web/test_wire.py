@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from airflow_rest_api.web import edge
+from airflow_rest_api.web import limits
 from tests.web import small
 from tests.web.small import Wire, operation, parameter
 
@@ -85,7 +85,7 @@ class TestBodies:
 
     @pytest.mark.parametrize("head", [[*POST, "Content-Length: 100"], CHUNKED], ids=["length", "chunked"])
     def test_a_slow_body_is_given_up(self, wire, seen, monkeypatch, head):
-        monkeypatch.setattr(edge, "BODY_SECONDS", 0.2)
+        monkeypatch.setattr(limits, "BODY_SECONDS", 0.2)
         begin = time.monotonic()
         wire.send(*head, body=b"1\r\n")
         refused(wire, 408)
