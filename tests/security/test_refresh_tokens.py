@@ -8,8 +8,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from sqlalchemy import func, select
 
-from airflow_rest_api.security import refresh_tokens
+from airflow_rest_api.security import refresh_tokens, revocations
 from airflow_rest_api.security.refresh_tokens import InvalidRefreshToken
+from airflow_rest_api.services import errors
 from airflow_rest_api.services.database import unit_of_work
 from airflow_rest_api.storage.tables import refresh_token as table
 from tests.security import issuers
@@ -99,6 +100,35 @@ class TestRefresh:
                 issuer.rotate(ended)
         assert issuer.rotate(other)
 
+    def test_a_theft_ends_the_access_tokens_that_came_of_the_login(self, rest, first, monkeypatch):
+        def status(token):
+            return rest.get("/dags", role=None, headers={"Authorization": f"Bearer {token}"}).status_code
+
+        renewed = self.refresh(rest, first["refresh_token"]).json()
+        monkeypatch.setattr(refresh_tokens, "REUSE_GRACE", timedelta(0))
+        assert self.refresh(rest, first["refresh_token"]).status_code == 401
+        assert [status(answer["access_token"]) for answer in (first, renewed)] == [401, 401]
+        assert self.refresh(rest, renewed["refresh_token"]).status_code == 401
+
+    def test_two_who_notice_the_theft_at_once_are_both_refused(self, issuer, monkeypatch):
+        def lost_the_race(_):
+            raise errors.AlreadyExists("The family has been ended.")
+
+        monkeypatch.setattr(refresh_tokens, "write", lost_the_race)
+        with pytest.raises(InvalidRefreshToken):
+            issuer.rotate("spent")
+
+    def test_a_family_that_ends_during_a_rotation_has_no_descendant(self, issuer, restored_database):
+        """The successor is stored after the family was ended: nobody gets anything for it."""
+        first = issuer.issue(CLAIMS, "admin")
+        successor = issuer.rotate(first.token)
+        with unit_of_work() as session:
+            until = datetime.now(timezone.utc) + issuer.life
+            revocations.revoke(session, revocations.family(first.family_id), until)
+        for token in (successor.token, first.token):
+            with pytest.raises(InvalidRefreshToken):
+                issuer.rotate(token)
+
     def test_it_expires(self, issuer, clock, restored_database):
         token = issuer.issue(CLAIMS, "admin").token
         clock(30 * 86400 - 1)
@@ -119,7 +149,7 @@ class TestRefresh:
         monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "op:op")
         assert self.refresh(rest, first["refresh_token"]).status_code == 401
 
-    def successors(self, rest, token, callers=20):
+    def successors(self, rest, token, callers=100):
         with ThreadPoolExecutor(callers) as pool:
             answers = list(pool.map(lambda _: self.refresh(rest, token), range(callers)))
         assert {answer.status_code for answer in answers} == {200}
