@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from typing import Any, TypeVar
 
 from starlette.types import Message, Receive, Scope, Send
 
+from airflow_rest_api.services import errors
 from airflow_rest_api.web import exchange
 
 _WITHOUT_BODY = (204, 304)
+# Calls that may wait for a thread; at some hundred requests a second the last of them waits for ten seconds.
+MOST_WAITING = 4000
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Result = TypeVar("Result")
 
@@ -45,17 +48,34 @@ class _Answer:
     stream: _Stream | None = None
 
 
-class Workers:
-    """The threads in which all blocking work of the service runs."""
+class Overloaded(errors.Unavailable):
+    """More requests wait for a worker thread than will be served while anybody still waits for the answer."""
 
-    def __init__(self, threads: int) -> None:
+    title = "The service is overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("Too many requests are waiting; try again shortly.", retry_after=1)
+
+
+class Workers:
+    """The threads in which all blocking work of the service runs; a bounded number of calls waits for them."""
+
+    def __init__(self, threads: int, most_waiting: int = MOST_WAITING) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rest-api")
+        self._places = threading.BoundedSemaphore(threads + most_waiting)
 
     async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Run ``function`` in a worker thread, with the context variables of the caller."""
+        """Run ``function`` in a worker thread, with the context variables of the caller; raises `Overloaded`."""
+        if not self._places.acquire(blocking=False):
+            raise Overloaded
         context = contextvars.copy_context()
-        call = partial(context.run, function, *arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        call = self._pool.submit(context.run, function, *arguments)
+        # Not when the caller goes: what has begun keeps its thread to its end.
+        call.add_done_callback(self._leave)
+        return await asyncio.wrap_future(call)
+
+    def _leave(self, _: Future[Any]) -> None:
+        self._places.release()
 
     def start(self, function: Callable[[], None]) -> None:
         """Run ``function`` in a worker thread, of which nobody waits for the end."""

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_rest_api.security.audit import Audit
 from airflow_rest_api.security.refusals import Refusals
-from airflow_rest_api.web import exchange, problems
+from airflow_rest_api.web import exchange, limits, problems
 from airflow_rest_api.web.bridge import Workers
 from airflow_rest_api.web.contract import Operation
 from airflow_rest_api.web.exchange import Exchange
@@ -42,23 +42,24 @@ class Guard:
         application: ASGIApp,
         table: PathTable,
         operations: Mapping[tuple[str, str], Operation],
-        limits: BodyLimits,
+        body_limits: BodyLimits,
         recorder: Recorder,
     ) -> None:
         """Take the operations by base path and operationId."""
         self._application = application
         self._table = table
         self._operations = operations
-        self._limits = limits
+        self._body_limits = body_limits
         self._recorder = recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request of an operation on; raises 404 and 405 for what is none."""
         current = exchange.of(scope)
+        limits.admit_address(scope)
         operation = self._find(scope, current)
         watch = _Watch(operation, current, send)
         try:
-            received = await self._limits.admit(scope, receive)
+            received = await self._body_limits.admit(scope, receive)
             await self._application(scope, received, watch.send)
         except asyncio.CancelledError:
             raise

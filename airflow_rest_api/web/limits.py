@@ -11,7 +11,15 @@ from airflow_rest_api.services import errors
 from airflow_rest_api.web import problems
 
 BODY_SECONDS = 30
+# Path and query; a list filter takes some hundred ids. Servers bound the whole head, some of them generously.
+MAX_ADDRESS_BYTES = 16 * 1024
 _MOST_DIGITS = 18
+
+
+def admit_address(scope: Scope) -> None:
+    """Raise `AddressTooLong` for an address that nobody writes who means well."""
+    if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > MAX_ADDRESS_BYTES:
+        raise AddressTooLong
 
 
 class BodyLimits:
@@ -85,6 +93,13 @@ class _Paced:
             raise BodyTooLarge(self._most)
         self._complete = not message.get("more_body", False)
         return message
+
+
+class AddressTooLong(problems.Refused):
+    """Path and query are too long."""
+
+    def __init__(self) -> None:
+        super().__init__(414, f"Path and query are longer than {MAX_ADDRESS_BYTES} bytes.")
 
 
 class BodyTooLarge(problems.Refused):

@@ -112,7 +112,7 @@ def of_status(status: int, detail: str | None = None, *, headers: Mapping[str, s
 
 
 # Where Python's phrases changed from release to release: `type` is made of the title, and has to stay.
-_TITLES = {413: "Content too large", 500: "Internal error"}
+_TITLES = {413: "Content too large", 414: "Address too long", 500: "Internal error"}
 _SENTENCES = {
     404: "Nothing is served at this address.",
     405: "The address does not serve this method; `Allow` names those that it serves.",

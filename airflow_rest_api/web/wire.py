@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from http import HTTPStatus
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -11,6 +13,8 @@ from airflow_rest_api.web import exchange, problems
 
 # What a request line and its headers may take together; httptools, unlike h11, has no bound of its own.
 MAX_HEAD_BYTES = 64 * 1024
+# How long a head may take from its connection, or its first byte on one that is kept; uvicorn waits for ever.
+HEAD_SECONDS = 20.0
 # An offer of another protocol within a head, with the lines that continue it.
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*", re.IGNORECASE)
 
@@ -27,12 +31,44 @@ class HttpProtocol(HttpToolsProtocol):
     _reads_head = False
     _within_body = False
     _left: int | None = None
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._head_is_there()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Hand complete heads and whatever belongs to bodies on to the parser."""
         self._pending += data
         while self._pending and (self._read_body() if self._within_body else self._read_head()):
             pass
+        if self._pending and not self._within_body and self._deadline is None:
+            self._expect_head()
+
+    def _expect_head(self) -> None:
+        if not self.transport.is_closing():
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _head_is_there(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        """Close a connection on which no head came: silently where nothing came at all, as browsers expect."""
+        self._deadline = None
+        if self._pending:
+            self._refuse(
+                408, f"The request line and the headers did not arrive within {HEAD_SECONDS:.0f} seconds."
+            )
+        else:
+            self.transport.close()
 
     def _read_body(self) -> bool:
         """Read what is there of a body, and of one with a length no byte more: the next request may follow it.
@@ -73,6 +109,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Note that a body may follow, which is nobody's to change."""
+        self._head_is_there()
         self._within_body = True
         super().on_headers_complete()
 

@@ -14,7 +14,7 @@ import flask
 import pytest
 
 from airflow_rest_api.services import errors
-from airflow_rest_api.web import exchange
+from airflow_rest_api.web import bridge, exchange
 from airflow_rest_api.web.bridge import Bridge, Workers
 from tests.web import small
 from tests.web.small import Wire, operation
@@ -106,6 +106,25 @@ class TestWorkers:
             return await Workers(1).run(variable.get)
 
         assert asyncio.run(ask()) == "kept"
+
+    def test_no_more_than_a_bounded_number_waits(self):
+        going_on = threading.Event()
+
+        def get_late():
+            assert going_on.wait(10)
+            return {}
+
+        workers = Workers(1, most_waiting=2)
+
+        async def ask():
+            waiting = [asyncio.ensure_future(workers.run(get_late)) for _ in range(3)]
+            await asyncio.sleep(0.1)
+            with pytest.raises(bridge.Overloaded) as refusal:
+                await workers.run(get_late)
+            going_on.set()
+            return refusal.value.retry_after, await asyncio.gather(*waiting), await workers.run(get_late)
+
+        assert asyncio.run(ask()) == (1, [{}, {}, {}], {})
 
     def test_what_the_handler_raises_comes_back(self):
         def fail():

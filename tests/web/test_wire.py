@@ -10,6 +10,7 @@ import time
 import pytest
 
 from airflow_rest_api.web import limits
+from airflow_rest_api.web import wire as server_wire
 from tests.web import small
 from tests.web.small import Wire, operation, parameter
 
@@ -250,3 +251,61 @@ class TestParallel:
             slow.socket.sendall(b"}")
             assert slow.answer()[0] == 200
         assert threading.active_count() < before + 5
+
+
+class TestSlowHeads:
+    """Half-open connections cost a file descriptor each, so none is kept for long."""
+
+    @pytest.fixture(autouse=True)
+    def soon(self, monkeypatch):
+        monkeypatch.setattr(server_wire, "HEAD_SECONDS", 0.5)
+
+    def test_a_head_that_does_not_end_is_given_up(self, wire, seen):
+        with Wire(wire.socket.getpeername()) as slow:
+            slow.socket.sendall(b"POST /rest_api/v1/things HTTP/1.1\r\nHost: t")
+            assert "did not arrive" in refused(slow, 408)["detail"]
+            assert slow.socket.recv(10) == b""
+        assert seen == []
+
+    def test_a_connection_on_which_nothing_comes_is_closed(self, wire):
+        with Wire(wire.socket.getpeername()) as silent:
+            assert silent.socket.recv(10) == b""
+
+    def test_a_second_head_has_its_own_time(self, wire):
+        with Wire(wire.socket.getpeername()) as kept:
+            kept.send("GET /rest_api/v1/things HTTP/1.1", "Host: test")
+            assert kept.answer()[0] == 200
+            time.sleep(0.7)
+            kept.socket.sendall(b"GET /rest_api/v1/things HTT")
+            refused(kept, 408)
+
+    def test_a_request_that_takes_longer_is_answered(self, monkeypatch, metadata_database):
+        def get_slowly():
+            time.sleep(1)
+            return {}
+
+        app = small.application(
+            monkeypatch, {"/slow": {"get": operation("get_slowly")}}, {"get_slowly": get_slowly}
+        )
+        with small.serving(app) as address, Wire(address) as patient:
+            patient.send("GET /rest_api/v1/slow HTTP/1.1", "Host: test")
+            assert patient.answer()[0] == 200
+
+    def test_many_of_them_do_not_keep_others_waiting(self, wire):
+        address = wire.socket.getpeername()
+        with contextlib.ExitStack() as stack:
+            half_open = [stack.enter_context(Wire(address)) for _ in range(200)]
+            for one in half_open:
+                one.socket.sendall(b"GET /rest_api/v1/things HTTP/1.1\r\nX: ")
+            with Wire(address) as other:
+                other.send("GET /rest_api/v1/things HTTP/1.1", "Host: test")
+                assert other.answer()[0] == 200
+            for one in half_open:
+                refused(one, 408)
+
+
+class TestLongAddresses:
+    @pytest.mark.parametrize(("length", "status"), [(15_000, 400), (17_000, 414)])
+    def test_an_address_that_is_too_long_is_refused(self, wire, length, status):
+        wire.send(f"GET /rest_api/v1/things?name={'x' * length} HTTP/1.1", "Host: test")
+        refused(wire, status)
