@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow.models.dag import DagModel
-from sqlalchemy import func, select
+from sqlalchemy import CTE, exists, func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
@@ -37,15 +37,43 @@ class Selection:
     def count(self, session: Session, *, at_most: int | None = None) -> int:
         """Count the runs, reading no more than ``at_most``."""
         if at_most is None and not self.filters:
-            return self._count_by_dag(session)
+            return _count_all(session) if self.scope.everything else self._count_by_dag(session)
         return listing.total(session, select(RUN.c.id).where(*self.where), at_most=at_most)
 
     def _count_by_dag(self, session: Session) -> int:
         # Each DAG's part of an index alone: three times as fast as a join of all runs with all DAGs.
         of_the_dag = select(func.count()).select_from(RUN).where(RUN.c.dag_id == _DAG.c.dag_id)
-        within = [] if self.scope.everything else self.scope.restrict(_DAG.c.dag_id)
+        within = self.scope.restrict(_DAG.c.dag_id)
         counted = select(func.sum(of_the_dag.scalar_subquery())).select_from(_DAG).where(*within)
         return int(session.scalar(counted) or 0)
+
+
+def _dag_ids_of_runs() -> CTE:
+    """Return the DAG ids that runs have: found one after the other in an index, one step for each DAG."""
+    known = select(func.min(RUN.c.dag_id).label("dag_id")).cte("dag_ids_of_runs", recursive=True)
+    following = select(func.min(RUN.c.dag_id)).where(RUN.c.dag_id > known.c.dag_id).scalar_subquery()
+    return known.union_all(select(following).where(known.c.dag_id.is_not(None)))
+
+
+_WITH_RUNS = _dag_ids_of_runs()
+_ORPHANS = (
+    select(_WITH_RUNS.c.dag_id)
+    .where(_WITH_RUNS.c.dag_id.is_not(None))
+    .where(~exists().where(_DAG.c.dag_id == _WITH_RUNS.c.dag_id))
+)
+
+
+def _count_all(session: Session) -> int:
+    """Count the runs of all DAGs: all that there are but those of a DAG that is gone.
+
+    A join with the DAGs takes more than twice as long, and so does a count DAG by DAG where the table was not
+    vacuumed lately and an index alone does not do.
+    """
+    count = session.scalar(select(func.count()).select_from(RUN)) or 0
+    orphans = session.scalars(_ORPHANS).all()
+    if not orphans:
+        return count
+    return count - listing.total(session, select(RUN.c.id).where(RUN.c.dag_id.in_(orphans)))
 
 
 def by_offset(

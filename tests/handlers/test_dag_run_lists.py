@@ -108,6 +108,21 @@ class TestGetDagRuns:
         assert ours.json()["dag_runs"]
         assert list(ours.json()) == list(theirs.json())
 
+    @pytest.mark.in_process
+    @pytest.mark.usefixtures("restored_database")
+    @pytest.mark.parametrize("gone", ["manual", None])
+    def test_runs_of_a_dag_that_is_gone_do_not_count(self, parity, gone):
+        from airflow.models.dag import DagModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import delete, text
+
+        with create_session(scoped=False) as session:
+            session.execute(text("PRAGMA foreign_keys = OFF"))
+            table = DagModel.__table__
+            session.execute(delete(table).where(table.c.dag_id == gone if gone else True))
+        ours, _ = parity("GET", "/dags/~/dagRuns", params={"limit": 3})
+        assert (ours.json()["total_entries"] == 0) == (gone is None)
+
     @pytest.mark.parametrize("params", FILTERS, ids=str)
     def test_every_filter_keeps_what_airflow_keeps(self, parity, params):
         parity("GET", "/dags/~/dagRuns", params=params)
