@@ -19,7 +19,10 @@ from airflow_rest_api.storage.manager import NotMigrated, RestApiDBManager
 from airflow_rest_api.storage.tables import metadata
 from tests.support import environment, postgres
 
-TABLES = {"rest_api_refresh_token", "rest_api_revocation", "rest_api_login_failure"}
+TABLES = {
+    f"rest_api_{name}"
+    for name in ("refresh_token", "revocation", "login_failure", "idempotency", "operation")
+}
 VERSIONS = "alembic_version_rest_api"
 
 

@@ -1,0 +1,246 @@
+"""Background work: who carries out operations, keeps their lease alive, and notices those that nobody carries on.
+
+A kind of work is a function of its request and a `Report`; it is registered once, under the operation that begins
+it. Work is done in threads of its own, so that it holds no thread of a request.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from airflow_rest_api.services import errors
+from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.database import write
+from airflow_rest_api.services.operation import (
+    CANCELLED,
+    FAILED,
+    LOST,
+    QUEUED,
+    RUNNING,
+    SUCCEEDED,
+    UNFINISHED,
+)
+from airflow_rest_api.storage.tables import operation as table
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+Work = Callable[[Json, "Report"], "Json | None"]
+
+# A worker that is not heard of for `LEASE` is taken for dead; it renews thrice in that time. Twice the two is the
+# longest that dead work may look alive.
+LEASE = timedelta(seconds=30)
+RENEW_SECONDS = 10.0
+KEPT = timedelta(days=7)
+THREADS = 2
+LOG_CHARACTERS = 16_000
+
+
+class Stopped(Exception):
+    """The work was cancelled, or is another's by now."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How an operation is carried out; ``is_safe`` when carrying it out twice does no harm."""
+
+    work: Work
+    is_safe: bool
+
+
+class Report:
+    """What work tells of itself while it goes on; every call may end it with `Stopped`."""
+
+    def __init__(self, operation_id: str, worker: str, done: int = 0) -> None:
+        self._mine = (table.c.id == operation_id, table.c.worker == worker, table.c.state == RUNNING)
+        self._items: list[Json] = []
+        self._log = ""
+        self._done = done
+
+    def expect(self, total: int) -> None:
+        """Say how many items there are."""
+        self._write({"total": total})
+
+    def item(self, **result: Any) -> None:
+        """Say what became of one item."""
+        self._items.append(result)
+        self._done += 1
+        self._write({"done": self._done, "items": list(self._items)})
+
+    def line(self, text: str) -> None:
+        """Add a line to the log, of which the end is kept."""
+        self._log = f"{self._log}{text}\n"[-LOG_CHARACTERS:]
+        self._write({"log": self._log})
+
+    def check(self) -> None:
+        """Raise `Stopped` when the work is cancelled."""
+        self._write({"done": self._done})
+
+    def _write(self, values: Json) -> None:
+        def work(session: Session) -> bool:
+            session.execute(update(table).where(*self._mine).values(**values))
+            return session.scalar(select(table.c.is_cancelled).where(*self._mine)) is False
+
+        if not write(work):
+            raise Stopped
+
+
+class Background:
+    """Carries out the operations of this process, and looks after those of others."""
+
+    def __init__(self, kinds: Mapping[str, Kind], on_fault: Callable[[], None] = lambda: None) -> None:
+        """Take the kinds by the operationId that begins them, and what to do at a fault of this service."""
+        self._kinds = kinds
+        self._on_fault = on_fault
+        self.worker = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid4().hex[:12]}"
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rest-api-background")
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._keeper: threading.Thread | None = None
+
+    def begin(
+        self, session: Session, kind: str, request: Json, caller: Caller, total: int | None = None
+    ) -> str:
+        """Store an operation in the caller's transaction and return its id; `run` is called after the commit."""
+        operation_id, now = str(uuid4()), _now()
+        values = {
+            "id": operation_id,
+            "kind": kind,
+            "state": QUEUED,
+            "caller_id": caller.id,
+            "caller_name": caller.name,
+            "request": request,
+            "is_safe": self._kinds[kind].is_safe,
+            "is_cancelled": False,
+            "worker": self.worker,
+            "leased_until": now + LEASE,
+            "created_at": now,
+            "expires_at": now + KEPT,
+            "done": 0,
+            "total": total,
+            "items": [],
+            "log": "",
+        }
+        session.execute(insert(table).values(values))
+        return operation_id
+
+    def run(self, operation_id: str) -> None:
+        """Carry out a stored operation as soon as a thread is free."""
+        self.keep()
+        self._pool.submit(self._carry_out, operation_id)
+
+    def keep(self) -> None:
+        """Renew leases and look after abandoned work from now on; a repeated call changes nothing."""
+        with self._lock:
+            if self._keeper is None:
+                self._keeper = threading.Thread(target=self._keep, name="rest-api-keeper", daemon=True)
+                self._keeper.start()
+
+    def stop(self) -> None:
+        """Renew no lease any more: what is not finished is taken over, or lost."""
+        self._stopping.set()
+
+    def _keep(self) -> None:
+        while not self._stopping.wait(RENEW_SECONDS):
+            self._try_to_look_after()
+
+    def _try_to_look_after(self) -> None:
+        try:
+            self.look_after()
+        except Exception:
+            log.exception("The leases of operations could not be renewed")
+            self._on_fault()
+
+    def look_after(self) -> None:
+        """Renew the leases of this process; take over what is safe of others that are gone, and call the rest lost."""
+        now = _now()
+        mine = (table.c.worker == self.worker, table.c.state.in_(UNFINISHED))
+        overdue = (table.c.state.in_(UNFINISHED), table.c.leased_until < now)
+
+        def work(session: Session) -> list[Any]:
+            session.execute(update(table).where(*mine).values(leased_until=now + LEASE))
+            lost = update(table).where(*overdue, table.c.is_safe.is_(False))
+            session.execute(lost.values(state=LOST, ended_at=now))
+            session.execute(delete(table).where(table.c.expires_at < now, table.c.state.not_in(UNFINISHED)))
+            return list(session.execute(select(table.c.id, table.c.worker).where(*overdue, table.c.is_safe)))
+
+        for operation_id, former in write(work):
+            if self._take_over(operation_id, former):
+                self.run(operation_id)
+
+    def _take_over(self, operation_id: str, former: str) -> bool:
+        values = {
+            "worker": self.worker,
+            "state": QUEUED,
+            "leased_until": _now() + LEASE,
+            "done": 0,
+            "items": [],
+        }
+
+        def work(session: Session) -> bool:
+            theirs = (table.c.id == operation_id, table.c.worker == former, table.c.leased_until < _now())
+            result: Any = session.execute(update(table).where(*theirs).values(**values))
+            return bool(result.rowcount == 1)
+
+        return write(work)
+
+    def _carry_out(self, operation_id: str) -> None:
+        try:
+            request = self._start(operation_id)
+            if request is not None:
+                self._end(operation_id, *self._outcome(operation_id, *request))
+        except Exception:
+            log.exception("The operation %s could not be carried out", operation_id)
+            self._on_fault()
+
+    def _start(self, operation_id: str) -> tuple[str, Json] | None:
+        """Move a queued operation to running; None when it was cancelled before, or is another's."""
+        mine = (table.c.id == operation_id, table.c.worker == self.worker, table.c.state == QUEUED)
+
+        def work(session: Session) -> tuple[str, Json] | None:
+            begun = update(table).where(*mine, table.c.is_cancelled.is_(False))
+            result: Any = session.execute(begun.values(state=RUNNING, started_at=_now()))
+            if result.rowcount != 1:
+                session.execute(update(table).where(*mine).values(state=CANCELLED, ended_at=_now()))
+                return None
+            kind, request = session.execute(
+                select(table.c.kind, table.c.request).where(table.c.id == operation_id)
+            ).one()
+            return kind, request
+
+        return write(work)
+
+    def _outcome(self, operation_id: str, kind: str, request: Json) -> tuple[str, Json | None, str | None]:
+        try:
+            result = self._kinds[kind].work(request, Report(operation_id, self.worker))
+        except Stopped:
+            return CANCELLED, None, None
+        except errors.Refusal as refusal:
+            return FAILED, None, refusal.detail
+        except Exception:
+            log.exception("The operation %s (%s) failed", operation_id, kind)
+            self._on_fault()
+            return FAILED, None, "The service failed; its log knows more under the id of the operation."
+        failed = bool(result and result.get("failed"))
+        return (FAILED if failed else SUCCEEDED), result, None
+
+    def _end(self, operation_id: str, state: str, result: Json | None, error: str | None) -> None:
+        mine = (table.c.id == operation_id, table.c.worker == self.worker, table.c.state == RUNNING)
+        values = {"state": state, "result": result, "error": error, "ended_at": _now()}
+        write(lambda session: session.execute(update(table).where(*mine).values(**values)))
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
