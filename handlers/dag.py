@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow_rest_api.services import dag as service
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.states import Precondition, Stated
 
 Json = dict[str, Any]
 
@@ -20,15 +21,15 @@ def patch_dags(caller: Caller, body: Json, **query: Any) -> Json:
     return service.patch_dags(query=query, is_paused=body["is_paused"], caller=caller)
 
 
-def get_dag(dag_id: str) -> Json:
+def get_dag(dag_id: str) -> Stated:
     """Get a DAG."""
     return service.get_dag(dag_id)
 
 
-def patch_dag(dag_id: str, body: Json, **_mask: Any) -> Json:
+def patch_dag(dag_id: str, body: Json, precondition: Precondition, **_mask: Any) -> Stated:
     """Pause or unpause a DAG."""
     # The contract has checked the mask: it can name no other field than the one of the body.
-    return service.patch_dag(dag_id, is_paused=body["is_paused"])
+    return service.patch_dag(dag_id, is_paused=body["is_paused"], precondition=precondition)
 
 
 def get_dag_details(dag_id: str, caller: Caller) -> Json:

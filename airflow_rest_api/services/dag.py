@@ -20,6 +20,7 @@ from sqlalchemy.sql import Select, Update
 from airflow_rest_api.services import dag_filters, dag_rows, dag_version, errors, listing, ordering, structure
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import reading, write
+from airflow_rest_api.services.states import Precondition, Stated
 
 if TYPE_CHECKING:
     from airflow.serialization.definitions.dag import SerializedDAG
@@ -64,10 +65,10 @@ def get_dags(*, query: Mapping[str, Any], caller: Caller) -> Entry:
         return {"dags": dag_rows.entries(session, rows), "total_entries": total}
 
 
-def get_dag(dag_id: str) -> Entry:
+def get_dag(dag_id: str) -> Stated:
     """Return a DAG; raises `DagNotFound`, also for one that was never serialised."""
     with reading() as session:
-        return _one(session, _SERIALISED, dag_id)
+        return _stated(_one(session, _SERIALISED, dag_id))
 
 
 def get_dag_details(dag_id: str, *, caller: Caller) -> Entry:
@@ -93,15 +94,29 @@ def get_dag_details(dag_id: str, *, caller: Caller) -> Entry:
     }
 
 
-def patch_dag(dag_id: str, *, is_paused: bool) -> Entry:
-    """Pause a DAG or let it run; raises `DagNotFound`."""
+def patch_dag(dag_id: str, *, is_paused: bool, precondition: Precondition) -> Stated:
+    """Pause a DAG or let it run; raises `DagNotFound`, and `StateChanged` where the precondition does not hold."""
 
-    def work(session: Session) -> Entry:
-        # Written first: on SQLite a transaction that read before can lose against another writer.
+    def work(session: Session) -> Stated:
+        if precondition:
+            precondition.require(_locked(session, dag_id))
+        # Written first: on SQLite a transaction that read before can lose against another writer, and is retried.
         session.execute(_pausing(is_paused).where(DagModel.dag_id == dag_id))
-        return _one(session, _ANY, dag_id)
+        return _stated(_one(session, _ANY, dag_id))
 
     return write(work)
+
+
+def _stated(entry: Entry) -> Stated:
+    """Return a DAG with its state: whether it is paused is all that callers can change."""
+    return Stated(entry, (entry["dag_id"], bool(entry["is_paused"])))
+
+
+def _locked(session: Session, dag_id: str) -> tuple[Any, ...]:
+    is_paused = session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id).with_for_update())
+    if is_paused is None:
+        raise errors.DagNotFound(dag_id)
+    return dag_id, bool(is_paused)
 
 
 def patch_dags(*, query: Mapping[str, Any], is_paused: bool, caller: Caller) -> Entry:

@@ -17,6 +17,7 @@ from airflow_rest_api.services import (
     dag_run_rows,
     errors,
     instants,
+    retries,
     structure,
     task_instance_rows,
 )
@@ -86,7 +87,12 @@ def clear_dag_run(dag_id: str, dag_run_id: str, *, body: Mapping[str, Any], call
     if options.dry_run:
         with unit_of_work() as session:
             return _affected(session, [names], options)
-    return write(lambda session: dag_run_rows.by_ids(session, [_cleared(session, names, options, caller)])[0])
+
+    def change(session: Session) -> Entry:
+        ids = [_cleared(session, names, options, caller)]
+        return retries.done(session, dag_run_rows.by_ids(session, ids)[0])
+
+    return write(change)
 
 
 def clear_dag_runs(dag_id: str, *, body: Mapping[str, Any], caller: Caller) -> Entry:
@@ -106,7 +112,7 @@ def clear_dag_runs(dag_id: str, *, body: Mapping[str, Any], caller: Caller) -> E
 
     def change(session: Session) -> Entry:
         ids = [_cleared(session, run, options, caller) for run in _selected(session, dag_id, body)]
-        return dag_run_pages.collection(dag_run_rows.by_ids(session, ids), len(ids))
+        return retries.done(session, dag_run_pages.collection(dag_run_rows.by_ids(session, ids), len(ids)))
 
     return write(change)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow._shared.timezones import timezone
 from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
 from airflow.timetables.base import DataInterval
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
@@ -15,15 +16,15 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import dag_run_rows, errors, instants, structure
+from airflow_rest_api.services import dag_run_rows, errors, instants, retries, structure
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dag_run_rows import Entry
 from airflow_rest_api.services.database import write
 
 if TYPE_CHECKING:
-    from airflow.models.dagrun import DagRun
     from airflow.serialization.definitions.dag import SerializedDAG
 
+RETURN_EXISTING = "return_existing"
 _IN_ITS_ZONE = ("logical_date", "data_interval_start", "data_interval_end", "run_after", "partition_date")
 
 
@@ -75,17 +76,42 @@ class DagRunAlreadyExists(errors.AlreadyExists):
             dag_id=dag_id,
             dag_run_id=dag_run_id,
         )
+        self.dag_id, self.dag_run_id, self.logical_date = dag_id, dag_run_id, logical_date
 
 
 def trigger_dag_run(dag_id: str, *, body: Mapping[str, Any], caller: Caller) -> Entry:
     """Make a queued run of the DAG with its task instances.
+
+    With the body's ``on_conflict`` `return_existing`, a run that stands in the way is answered in its place.
 
     Raises `DagNotFound`, `DagHasImportErrors`, `ManualRunsNotAllowed`, `DataIntervalIncomplete`,
     `DagRunRejected` and `DagRunAlreadyExists`.
     """
     if (body.get("data_interval_start") is None) != (body.get("data_interval_end") is None):
         raise DataIntervalIncomplete
-    return write(lambda session: _trigger(session, dag_id, body, caller))
+    try:
+        return write(lambda session: retries.done(session, _trigger(session, dag_id, body, caller)))
+    except DagRunAlreadyExists as refusal:
+        if body.get("on_conflict") != RETURN_EXISTING:
+            raise
+        return _existing(refusal)
+
+
+def _existing(refusal: DagRunAlreadyExists) -> Entry:
+    """Return the run that stands in the way: the one with the id, or else the one with the logical date.
+
+    Raises the refusal when it is gone by now.
+    """
+    return write(lambda session: retries.done(session, _in_the_way(session, refusal)))
+
+
+def _in_the_way(session: Session, refusal: DagRunAlreadyExists) -> Entry:
+    for same in ({"run_id": refusal.dag_run_id}, {"logical_date": refusal.logical_date}):
+        statement = select(DagRun.id).filter_by(dag_id=refusal.dag_id, **same)
+        found = session.scalar(statement) if None not in same.values() else None
+        if found is not None:
+            return dag_run_rows.by_ids(session, [found])[0]
+    raise refusal
 
 
 def _trigger(session: Session, dag_id: str, body: Mapping[str, Any], caller: Caller) -> Entry:
@@ -129,7 +155,8 @@ def _create(session: Session, dag: SerializedDAG, body: Mapping[str, Any], calle
     run_after = instants.parse_optional(body.get("run_after")) or timezone.utcnow()
     logical_date = timezone.coerce_datetime(instants.parse_optional(body["logical_date"]))
     interval = _data_interval(dag, logical_date, body)
-    run_id = body.get("dag_run_id") or dag.timetable.generate_run_id(
+    run_id = body.get("dag_run_id") or _planned_run_id()
+    run_id = run_id or dag.timetable.generate_run_id(
         run_type=DagRunType.MANUAL, run_after=timezone.coerce_datetime(run_after), data_interval=interval
     )
     try:
@@ -150,6 +177,12 @@ def _create(session: Session, dag: SerializedDAG, body: Mapping[str, Any], calle
         )
     except IntegrityError as fault:
         raise DagRunAlreadyExists(dag.dag_id, run_id, logical_date) from fault
+
+
+def _planned_run_id() -> str | None:
+    """Return the id that follows from the call's key: Airflow itself then refuses a second run of it."""
+    planned = retries.planned_id()
+    return f"{DagRunType.MANUAL.value}__{planned}" if planned else None
 
 
 def _data_interval(dag: SerializedDAG, logical_date: Any, body: Mapping[str, Any]) -> DataInterval | None:

@@ -1,0 +1,24 @@
+"""States: what of an object a caller may change, so that a change can be bound to the state it was meant for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Stated:
+    """An answer about one object, with the stored columns that callers can change (secrets as they are stored)."""
+
+    answer: Any
+    columns: tuple[Any, ...]
+
+
+class Precondition(Protocol):
+    """The state in which a caller expects an object, if they said so."""
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is expected."""
+
+    def require(self, columns: tuple[Any, ...]) -> None:
+        """Raise `StateChanged` unless the object is in that state; to be called while its row is locked."""
