@@ -78,10 +78,11 @@ class Audit:
         except Exception as fault:
             raise AuditUnavailable from fault
 
-    def outcome(self, call: Call, status: int, seconds: float) -> None:
-        """Write what came of it after so many ``seconds``: the HTTP ``status`` of the answer."""
+    def outcome(self, call: Call, status: int, seconds: float, **facts: Any) -> None:
+        """Write what came of it after so many ``seconds``: the HTTP ``status`` of the answer, and further facts."""
+        told = {"phase": "outcome", "status": status, "milliseconds": round(seconds * 1000), **facts}
         try:
-            _write(call, {"phase": "outcome", "status": status, "milliseconds": round(seconds * 1000)})
+            _write(call, told)
         except Exception:
             log.exception(
                 "The outcome %s of %s (request %s) could not be written", status, call.event, call.request_id

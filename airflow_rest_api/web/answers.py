@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import flask
@@ -11,12 +12,13 @@ import orjson
 from werkzeug.datastructures import MIMEAccept
 
 from airflow_rest_api.services import errors
-from airflow_rest_api.web import contract
+from airflow_rest_api.services.retries import JSON_OPTIONS
+from airflow_rest_api.services.states import Stated
+from airflow_rest_api.web import contract, preconditions
+from airflow_rest_api.web.preconditions import Expected, Hash
 from airflow_rest_api.web.schemas import Schema
 
 log = logging.getLogger(__name__)
-
-_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
 class AnswerBreaksContract(Exception):
@@ -32,9 +34,11 @@ class AnswerWriter:
         operation: contract.Operation,
         components: Mapping[str, Any],
         *,
+        keyed_hash: Hash,
         validate: bool,
     ) -> None:
-        """Compile the schema of the answer, unless ``validate`` is off."""
+        """Compile the schema of the answer, unless ``validate`` is off; entity tags are made with ``keyed_hash``."""
+        self._hash = keyed_hash
         self._operation = operation
         self._status = operation.status
         self._media_types = operation.media_types
@@ -59,17 +63,36 @@ class AnswerWriter:
             raise errors.NotAcceptable(f"Only {' and '.join(self._media_types)} can be produced.")
         return chosen
 
-    def write(self, result: Any, media_type: str | None) -> flask.Response:
-        """Make the response of what a handler returned."""
+    def expected(self, if_match: str | None) -> Expected:
+        """Return what an `If-Match` expects of the object that is to be changed."""
+        return preconditions.expected(self._hash, if_match)
+
+    def write(self, result: Any, media_type: str | None, if_none_match: str | None = None) -> flask.Response:
+        """Make the response of what a handler returned; 304 for a reader who has it already."""
+        columns = result.columns if isinstance(result, Stated) else None
+        content = result.answer if isinstance(result, Stated) else result
         if media_type is None:
             return flask.Response(status=self._status)
         if media_type == contract.JSON:
-            return flask.Response(self._json(result), self._status, content_type=contract.JSON)
+            return self._tagged(self._json(content), columns, contract.JSON, if_none_match)
         content_type = f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
-        return flask.Response(_parts(result), self._status, content_type=content_type)
+        if isinstance(content, str):
+            return self._tagged(content.encode(), columns, content_type, if_none_match)
+        return flask.Response(_parts(content), self._status, content_type=content_type)
+
+    def _tagged(
+        self, body: bytes, columns: tuple[Any, ...] | None, content_type: str, if_none_match: str | None
+    ) -> flask.Response:
+        """Make a response with an entity tag: of everything that is read, and of objects that have a state."""
+        if self._operation.method != "GET" and columns is None:
+            return flask.Response(body, self._status, content_type=content_type)
+        tag = preconditions.entity_tag(self._hash, columns, body)
+        if preconditions.is_known(if_none_match, tag):
+            return flask.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
+        return flask.Response(body, self._status, {"ETag": tag}, content_type=content_type)
 
     def _json(self, result: Any) -> bytes:
-        raw = orjson.dumps(result, option=_OPTIONS)
+        raw = orjson.dumps(result, option=JSON_OPTIONS)
         if self._schema is not None:
             # What is sent is checked, not what was meant: dates and ids are texts by now.
             sent = orjson.loads(raw)
@@ -88,4 +111,4 @@ def _schema(
 
 
 def _parts(result: Any) -> Any:
-    return result if isinstance(result, (str, bytes, Iterator)) else iter(result)
+    return result if isinstance(result, (bytes, Iterator)) else iter(result)

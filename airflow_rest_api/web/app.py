@@ -25,11 +25,11 @@ from airflow_rest_api.security import auth_manager
 from airflow_rest_api.security.access_tokens import AccessTokens
 from airflow_rest_api.security.audit import Audit
 from airflow_rest_api.security.authentication import Authenticator
-from airflow_rest_api.security.keys import Keys, SecretMissing
+from airflow_rest_api.security.keys import Keys, SecretMissing, keyed_hash
 from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.sessions import Sessions
-from airflow_rest_api.services import configuration, errors
+from airflow_rest_api.services import configuration, errors, watching
 from airflow_rest_api.settings import Settings, SettingsError
 from airflow_rest_api.storage.manager import DatabaseAway, NotMigrated, ensure_migrated
 from airflow_rest_api.web import contract, guard, routing, schemas
@@ -43,11 +43,13 @@ from airflow_rest_api.web.doors import DOORS, FrontDoor, MountedDoor
 from airflow_rest_api.web.edge import Edge
 from airflow_rest_api.web.gate import Gate
 from airflow_rest_api.web.guard import Guard, Recorder
+from airflow_rest_api.web.idempotency import Idempotency
 from airflow_rest_api.web.limits import BodyLimits
 from airflow_rest_api.web.metrics import Metrics
 from airflow_rest_api.web.pages import Pages
 from airflow_rest_api.web.paths import PathTable
 from airflow_rest_api.web.validation import validator_map
+from airflow_rest_api.web.waiting import Waiting
 
 # Under which name below `/v1/` each contract can be read.
 _SERVED = {"openapi": "openapi.yaml", "legacy": "legacy.yaml"}
@@ -56,7 +58,7 @@ _SERVED = {"openapi": "openapi.yaml", "legacy": "legacy.yaml"}
 _STACK = (SecurityMiddleware, RequestValidationMiddleware, ContextMiddleware)
 
 # Operations that ask neither the database nor the disk: they need no worker, and a probe must not wait for one.
-_WITHOUT_WAITING = frozenset({"get_version", "get_liveness"})
+_WITHOUT_BLOCKING = frozenset({"get_version", "get_liveness"})
 
 
 class StartError(Exception):
@@ -75,6 +77,8 @@ class Resources:
     sessions: Sessions
     metrics: Metrics
     audit: Audit
+    idempotency: Idempotency
+    state_hash: Callable[[str], str]
 
     def by_name(self) -> dict[str, Any]:
         """Return the resources by the names under which handlers ask for them."""
@@ -125,7 +129,11 @@ def _build(*, standalone: bool) -> _Built:
     authenticator.check_header_tokens()
     sessions = Sessions(access_tokens, refresh_tokens, authenticator.forget)
     metrics = Metrics()
-    resources = Resources(settings, sessions, metrics, Audit(metrics.audit_failures.inc))
+    state_hash = partial(keyed_hash, keys.derived("states of objects"))
+    repetitions = Idempotency(partial(keyed_hash, keys.derived("idempotency keys")))
+    resources = Resources(
+        settings, sessions, metrics, Audit(metrics.audit_failures.inc), repetitions, state_hash
+    )
     contracts = [_Contract(name, contract.load(name), resources) for name in _names(settings)]
     workers = Workers(settings.worker_threads)
     guarded = _guard(_connexion(contracts, authenticator, workers, settings), contracts, workers, resources)
@@ -170,9 +178,13 @@ class _Contract:
         self, operation: Operation, components: Mapping[str, Any], gate: Gate, resources: Resources
     ) -> Callable[[], Any]:
         validate = resources.settings.validate_responses
-        writer = AnswerWriter(self.document, operation, components, validate=validate)
+        writer = AnswerWriter(
+            self.document, operation, components, keyed_hash=resources.state_hash, validate=validate
+        )
         reader = self.readers[operation.operation_id]
-        endpoint = routing.Endpoint(operation, reader, writer, gate, resources.by_name())
+        endpoint = routing.Endpoint(
+            operation, reader, writer, gate, resources.idempotency, resources.by_name()
+        )
         return endpoint.answer
 
 
@@ -201,7 +213,8 @@ def _connexion(
         uri_parser_class=routing.NoParsing,
     )
     # FlaskApp offers no option for its bridge (Connexion 3.3, issue 1979).
-    app._middleware_app.asgi_app = Bridge(app.app.wsgi_app, workers, _WITHOUT_WAITING)
+    asked = Waiting(watching.finished, workers).asked
+    app._middleware_app.asgi_app = Bridge(app.app.wsgi_app, workers, _WITHOUT_BLOCKING, asked)
     for entry in contracts:
         app.add_api(
             routing.for_connexion(entry.document),

@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -82,24 +82,42 @@ class Workers:
         self._pool.submit(function)
 
 
+async def _once(_: exchange.Exchange, __: Receive, ask: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
+    return await ask()
+
+
+Asked = Callable[[exchange.Exchange, Receive, Callable[[], Awaitable[_Answer]]], Awaitable["_Answer | None"]]
+
+
 class Bridge:
     """An ASGI application that runs a WSGI application in the workers."""
 
     def __init__(
-        self, application: WSGIApplication, workers: Workers, without_waiting: AbstractSet[str] = frozenset()
+        self,
+        application: WSGIApplication,
+        workers: Workers,
+        without_blocking: AbstractSet[str] = frozenset(),
+        asked: Asked = _once,
     ) -> None:
-        """Take the operations ``without_waiting``, which are run on the loop: they block on nothing."""
+        """Take the operations ``without_blocking``, which are run on the loop, and who decides how often to ask."""
         self._application = application
         self._workers = workers
-        self._without_waiting = without_waiting
+        self._without_blocking = without_blocking
+        self._asked = asked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        environ = _environ(scope, await _read(receive))
-        if exchange.of(scope).operation_id in self._without_waiting:
-            answer = _run(self._application, environ)
-        else:
-            answer = await self._workers.run(_run, self._application, environ)
+        body, current = await _read(receive), exchange.of(scope)
+
+        async def ask() -> _Answer:
+            environ = _environ(scope, body)
+            if current.operation_id in self._without_blocking:
+                return _run(self._application, environ)
+            return await self._workers.run(_run, self._application, environ)
+
+        answer = await self._asked(current, receive, ask)
+        if answer is None:
+            return  # to nobody: the client has gone
         start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         if answer.stream is None:
             await send(start)

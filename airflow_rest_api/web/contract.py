@@ -39,6 +39,14 @@ class Operation:
     anonymous: bool
     read_only: bool
     definition: Mapping[str, Any]
+    # What its body's field `dry_run` is when it is absent; None where it has no such field.
+    dry_run_default: bool | None = None
+
+    def is_dry_run(self, arguments: Mapping[str, Any], body: Any) -> bool:
+        """Tell whether a request only asks what would happen: by its query, or by its body as in `/api/v2`."""
+        if self.dry_run_default is not None and isinstance(body, dict):
+            return bool(body.get("dry_run", self.dry_run_default))
+        return arguments.get("dry_run") is True
 
     @property
     def module(self) -> str:
@@ -194,7 +202,15 @@ def _operation(document: Document, path: str, method: str, definition: Mapping[s
         anonymous=not security or {} in security,
         read_only=method in ("get", "head") or definition.get("x-read-only") is True,
         definition=definition,
+        dry_run_default=_dry_run_default(document, definition),
     )
+
+
+def _dry_run_default(document: Document, definition: Mapping[str, Any]) -> bool | None:
+    media = definition.get("requestBody", {}).get("content", {}).get(JSON, {})
+    schema = dereference(document, media.get("schema", {}))
+    field = dereference(document, schema.get("properties", {}).get("dry_run", {}))
+    return field.get("default", False) if field else None
 
 
 def _success(document: Document, responses: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:

@@ -19,6 +19,7 @@ _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 # Pages bring a policy of their own; nothing else may be rendered, framed or cached.
 _DEFAULTS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -107,9 +108,7 @@ class _Answer:
         await self.send({"type": "http.response.body", "body": body})
 
     def _completed(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        kept = [
-            entry for entry in headers if status != HTTPStatus.NO_CONTENT or not _describes_body(entry[0])
-        ]
+        kept = [entry for entry in headers if status not in _WITHOUT_BODY or not _describes_body(entry[0])]
         present = {name for name, _ in kept}
         kept.append((b"x-request-id", self.exchange.request_id.encode()))
         kept += _SECURITY_HEADERS

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_rest_api.services.caller import Caller
     from airflow_rest_api.web.paths import Found
+    from airflow_rest_api.web.waiting import Watched
 
 Scope = MutableMapping[str, Any]
 _KEY = "airflow_rest_api.exchange"
@@ -40,6 +41,7 @@ class Exchange:
     body: Any = None
     caller: Caller | None = None
     refusal: Exception | None = None
+    watched: Watched | None = None
     bearer: str | None = field(default=None, repr=False)
 
 

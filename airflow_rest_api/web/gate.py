@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
 from airflow_rest_api.security import access
-from airflow_rest_api.security.audit import Audit, AuditUnavailable, Call
+from airflow_rest_api.security.audit import Audit, Call
 from airflow_rest_api.services import errors
 from airflow_rest_api.web import problems
 from airflow_rest_api.web.contract import Operation
@@ -34,38 +35,55 @@ class Gate:
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
 
-    @contextmanager
-    def passing(self, operation: Operation, exchange: Exchange) -> Iterator[None]:
-        """Let the handler run inside; raises `Denied`, and `AuditUnavailable` before anything was changed.
+    def admit(self, operation: Operation, exchange: Exchange) -> None:
+        """Let the caller pass who may; raises `Unauthenticated` and `Denied`.
 
-        A refusal before the intent leaves no row here: the guard writes one for whatever was refused anywhere.
+        A refusal leaves no row here: the guard writes one for whatever was refused anywhere.
         """
-        self._require(operation, exchange)
+        if not operation.anonymous:
+            if exchange.caller is None:
+                raise errors.Unauthenticated("No credential was presented.")
+            access.require(operation.access or (), exchange.caller, exchange.arguments, exchange.body)
         exchange.permitted = True
+
+    @contextmanager
+    def recording(self, operation: Operation, exchange: Exchange) -> Iterator[None]:
+        """Let the handler run inside; raises `AuditUnavailable` before anything was changed."""
         if operation.read_only:
             yield
         elif operation.anonymous:
             with self._written_afterwards(operation, exchange):
                 yield
+        elif operation.is_dry_run(exchange.arguments, exchange.body):
+            with self._outcome_alone(operation, exchange):
+                yield
         else:
             with self._written_before_and_after(operation, exchange):
                 yield
 
+    def replayed(self, operation: Operation, exchange: Exchange, status: int) -> None:
+        """Write that a call was answered with its first answer: one outcome, since nothing was tried."""
+        exchange.audited = True
+        self._outcome(call_of(operation, exchange), status, exchange, replayed=True)
+
     @contextmanager
     def _written_before_and_after(self, operation: Operation, exchange: Exchange) -> Iterator[None]:
         call = call_of(operation, exchange)
-        try:
-            self._audit.intent(call)
-        except AuditUnavailable:
-            exchange.audited = True
-            raise
         exchange.audited = True
+        self._audit.intent(call)
         try:
             yield
         except Exception as fault:
             self._outcome(call, problems.status_of(fault), exchange)
             raise
         self._outcome(call, operation.status, exchange)
+
+    @contextmanager
+    def _outcome_alone(self, operation: Operation, exchange: Exchange) -> Iterator[None]:
+        """Write what a dry run answered; its refusals are left to the guard."""
+        yield
+        exchange.audited = True
+        self._outcome(call_of(operation, exchange), operation.status, exchange, dry_run=True)
 
     @contextmanager
     def _written_afterwards(self, operation: Operation, exchange: Exchange) -> Iterator[None]:
@@ -80,12 +98,5 @@ class Gate:
         self._audit.intent(call)
         self._outcome(call, operation.status, exchange)
 
-    def _outcome(self, call: Call, status: int, exchange: Exchange) -> None:
-        self._audit.outcome(call, status, perf_counter() - exchange.begin)
-
-    def _require(self, operation: Operation, exchange: Exchange) -> None:
-        if operation.anonymous:
-            return
-        if exchange.caller is None:
-            raise errors.Unauthenticated("No credential was presented.")
-        access.require(operation.access or (), exchange.caller, exchange.arguments, exchange.body)
+    def _outcome(self, call: Call, status: int, exchange: Exchange, **facts: Any) -> None:
+        self._audit.outcome(call, status, perf_counter() - exchange.begin, **facts)

@@ -128,8 +128,9 @@ def _of_refusal(refusal: errors.Refusal) -> Problem:
 
 
 def _headers(refusal: errors.Refusal) -> dict[str, str]:
-    if isinstance(refusal, (errors.TooManyRequests, errors.Unavailable)):
-        return {"Retry-After": str(refusal.retry_after)}
+    retry_after = getattr(refusal, "retry_after", None)
+    if retry_after is not None:
+        return {"Retry-After": str(retry_after)}
     if isinstance(refusal, errors.Unauthenticated):
         presented = refusal.members.get("presented", False)
         return {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"' if presented else CHALLENGE}

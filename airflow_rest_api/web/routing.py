@@ -19,14 +19,21 @@ from connexion.uri_parsing import OpenAPIURIParser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_rest_api.security import access
-from airflow_rest_api.web import contract, exchange
+from airflow_rest_api.services import watching
+from airflow_rest_api.services.retries import Kept
+from airflow_rest_api.web import contract, exchange, idempotency, preconditions, waiting
 from airflow_rest_api.web.answers import AnswerWriter
 from airflow_rest_api.web.arguments import ArgumentReader
 from airflow_rest_api.web.gate import Gate
+from airflow_rest_api.web.idempotency import Idempotency
 
 HANDLERS = "airflow_rest_api.handlers"
 # What a handler may ask for beside the contract's parameters.
-_EXTRAS = ("body", "caller", "media_type", "bearer")
+_EXTRAS = ("body", "caller", "media_type", "bearer", "precondition")
+# Parameters that the frame itself carries out.
+_OF_THE_FRAME = frozenset(
+    {idempotency.ARGUMENT, preconditions.READER, preconditions.WRITER, waiting.ARGUMENT}
+)
 
 
 class HandlerError(Exception):
@@ -42,6 +49,7 @@ class Endpoint:
         reader: ArgumentReader,
         writer: AnswerWriter,
         gate: Gate,
+        repetitions: Idempotency,
         resources: Mapping[str, Any],
     ) -> None:
         """Find the handler; ``resources`` are things of the application that it may ask for by name.
@@ -51,6 +59,7 @@ class Endpoint:
         self._operation = operation
         self._writer = writer
         self._gate = gate
+        self._idempotency = repetitions
         self._handler = _handler(operation)
         self._extras, wanted = _extras(operation, self._handler, reader.names, resources)
         self._resources = {name: resources[name] for name in wanted}
@@ -60,10 +69,24 @@ class Endpoint:
         current = exchange.of(flask.request.environ["asgi.scope"])
         if current.operation_id != self._operation.operation_id:
             raise RuntimeError(f"Flask routed {current.operation_id} to {self._operation.operation_id}")
+        self._gate.admit(self._operation, current)
+        key = current.arguments.get(idempotency.ARGUMENT)
+        if key is None:
+            return self._carry_out(current)
+        claimed = self._idempotency.claim(self._operation, current, key)
+        if isinstance(claimed, Kept):
+            self._gate.replayed(self._operation, current, claimed.status)
+            return idempotency.replay(claimed)
+        return self._idempotency.carry_out(claimed, current, lambda: self._carry_out(current))
+
+    def _carry_out(self, current: exchange.Exchange) -> flask.Response:
         media_type = self._writer.only or self._writer.negotiate(flask.request.accept_mimetypes)
-        arguments = {**current.arguments, **self._wanted(current, media_type), **self._resources}
-        with self._gate.passing(self._operation, current):
-            return self._writer.write(self._handler(**arguments), media_type)
+        given = {name: value for name, value in current.arguments.items() if name not in _OF_THE_FRAME}
+        arguments = {**given, **self._wanted(current, media_type), **self._resources}
+        with self._gate.recording(self._operation, current):
+            result = self._handler(**arguments)
+            current.watched = waiting.watched(self._operation, current.arguments, result)
+            return self._writer.write(result, media_type, current.arguments.get(preconditions.READER))
 
     def _wanted(self, current: exchange.Exchange, media_type: str | None) -> dict[str, Any]:
         known = {
@@ -71,6 +94,7 @@ class Endpoint:
             "caller": current.caller,
             "media_type": media_type,
             "bearer": current.bearer,
+            "precondition": self._writer.expected(current.arguments.get(preconditions.WRITER)),
         }
         return {name: known[name] for name in self._extras}
 
@@ -98,8 +122,9 @@ def _extras(
     if "requestBody" in operation.definition and "body" not in extras:
         extras.append("body")
     wanted = [name for name in resources if name in signature.parameters]
+    passed = [name for name in names if name not in _OF_THE_FRAME]
     try:
-        signature.bind(**dict.fromkeys([*names, *extras, *wanted]))
+        signature.bind(**dict.fromkeys([*passed, *extras, *wanted]))
     except TypeError as fault:
         raise HandlerError(
             f"the handler of '{operation.operation_id}' does not fit the contract: {fault}"
@@ -193,12 +218,19 @@ def call_directly(application: flask.Flask) -> None:
             application.view_functions[name] = view._fn
 
 
+def _kinds(operation: contract.Operation) -> Iterator[str]:
+    rule = operation.definition.get(waiting.EXTENSION, {})
+    if rule and rule.get("kind") not in watching.KINDS:
+        yield f"the operation '{operation.operation_id}' waits for '{rule.get('kind')}', which nobody watches"
+
+
 def refuse_unsupported(operation: contract.Operation) -> Iterator[str]:
     """Yield what in the definition of an operation this frame does not carry out."""
     if operation.access is None and not operation.anonymous:
         yield f"the operation '{operation.operation_id}' has no x-airflow-access"
     for name in access.unknown(operation.access or ()):
         yield f"the x-airflow-access of '{operation.operation_id}' has {name}, which is unknown"
+    yield from _kinds(operation)
     for media_type in operation.definition.get("requestBody", {}).get("content", {}):
         if media_type != contract.JSON:
             yield f"the operation '{operation.operation_id}' takes {media_type}, which is not read yet"

@@ -13,8 +13,10 @@ PRODUCT = "airflow_rest_api"
 AIRFLOW_ROOMS = ("services", "security", "storage", "plugin")
 WEB_FRAMES = ("flask", "connexion", "starlette", "fastapi", "werkzeug", "uvicorn", "a2wsgi")
 PRIVATE_TO_AIRFLOW = ("airflow.api_fastapi.core_api", "airflow.api_fastapi.common")
-# What the web frame shares with the services: their refusals, the caller, and Airflow's configuration.
-SHARED_WITH_WEB = ("errors", "caller", "configuration")
+# What the web frame shares with the services: their refusals, the caller, Airflow's configuration, what becomes
+# of repeated calls, answers with a state,
+# and what has come to its end.
+SHARED_WITH_WEB = ("errors", "caller", "configuration", "retries", "states", "watching")
 # The work of the tag Security is done in the security room.
 SECURITY_SERVICE = f"{PRODUCT}.security.sessions"
 

@@ -21,7 +21,7 @@ class TestAudit:
         assert figures["refused, counted"] > 10
 
     def test_an_outcome_that_is_left_out_is_noticed(self, metadata_database, restored_database, monkeypatch):
-        monkeypatch.setattr(Audit, "outcome", lambda *_: None)
+        monkeypatch.setattr(Audit, "outcome", lambda *_, **__: None)
         with pytest.raises(AssertionError, match=r"1 intents, outcomes \[\]"):
             audit.run(full=False)
 

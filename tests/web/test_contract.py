@@ -54,7 +54,7 @@ class TestBundle:
     def test_nothing_internal_is_in_it(self, name):
         document = contract.load(name)
         extensions = {key for key in keys(document) if str(key).startswith("x-")}
-        assert extensions <= {"x-airflow-access", "x-read-only"}
+        assert extensions <= {"x-airflow-access", "x-read-only", "x-waits-for"}
         assert all(isinstance(key, str) for key in keys(document))
         assert ".yaml" not in json.dumps(document)
 

@@ -1,0 +1,92 @@
+"""Idempotency: the header `Idempotency-Key`, with which a client may repeat a call and change nothing twice.
+
+Between the gate's permission and the handler: a repetition is answered as the first call was, whatever became of
+its answer. What a refusal says is kept as well, except where a repetition may fare better (401, 403, 429, 503).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import flask
+import orjson
+
+from airflow_rest_api.services import errors, retries
+from airflow_rest_api.services.retries import Claim, Kept
+from airflow_rest_api.web import problems
+from airflow_rest_api.web.contract import Operation
+from airflow_rest_api.web.exchange import Exchange
+
+ARGUMENT = "idempotency_key"
+REPLAYED = "Idempotency-Replayed"
+Hash = Callable[[str], str]
+_NOT_KEPT = frozenset({401, 403, 429})
+
+
+class Idempotency:
+    """Claims calls, and gives their first answers to whoever repeats them."""
+
+    def __init__(self, keyed_hash: Hash) -> None:
+        """Take the hash under which keys are stored, which are the clients' secrets."""
+        self._hash = keyed_hash
+
+    def claim(self, operation: Operation, exchange: Exchange, key: str) -> Claim | Kept:
+        """Claim the call, or return its first answer; raises `KeyReused` and `StillRunning`."""
+        caller = exchange.caller.id if exchange.caller else ""
+        scope = self._hash("\0".join((caller, operation.operation_id, key)))
+        return retries.claim(scope, _fingerprint(exchange), status=operation.status)
+
+    def carry_out(
+        self, claimed: Claim, exchange: Exchange, work: Callable[[], flask.Response]
+    ) -> flask.Response:
+        """Do the work of a claimed call, and keep its answer."""
+        try:
+            with retries.carrying_out(claimed):
+                answer = work()
+        except Exception as fault:
+            self._after(claimed, fault, exchange)
+            raise
+        if not claimed.is_done:
+            retries.keep(claimed, Kept(answer.status_code, answer.get_data(), _kept_headers(answer)))
+        return answer
+
+    def _after(self, claimed: Claim, fault: Exception, exchange: Exchange) -> None:
+        """Keep a refusal that a repetition would meet again; let everything else be tried anew.
+
+        What cannot be written now is a claim that runs out.
+        """
+        status = problems.status_of(fault)
+        with suppress(errors.Unavailable):
+            if status in _NOT_KEPT or status >= 500 or isinstance(fault, retries.StillRunning):
+                retries.give_up(claimed)
+                return
+            problem = problems.of(fault, request_id=exchange.request_id)
+            body = problem.body(instance=exchange.instance, request_id=exchange.request_id)
+            headers = {"Content-Type": problems.MEDIA_TYPE, **problem.headers}
+            retries.keep(claimed, Kept(status, body, headers))
+
+
+def replay(kept: Kept) -> flask.Response:
+    """Return the first answer once more."""
+    response = flask.Response(kept.body, kept.status, content_type="application/json")
+    for name, value in (kept.headers or {}).items():
+        response.headers[name] = value
+    response.headers[REPLAYED] = "true"
+    return response
+
+
+def _kept_headers(answer: flask.Response) -> Mapping[str, str]:
+    return {name: value for name, value in answer.headers.items() if name in ("Content-Type", "Location")}
+
+
+def _fingerprint(exchange: Exchange) -> str:
+    """Return a hash of what is asked for: path, query and body as they were read, whatever their spelling."""
+    asked: dict[str, Any] = {
+        "arguments": {name: value for name, value in exchange.arguments.items() if name != ARGUMENT},
+        "body": exchange.body,
+    }
+    raw = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS, default=str)
+    return hashlib.sha256(raw).hexdigest()
