@@ -60,6 +60,10 @@ class Kind:
     is_safe: bool
 
 
+# How the operations of the contract that answer 202 are carried out, by operationId.
+KINDS: dict[str, Kind] = {}
+
+
 class Report:
     """What work tells of itself while it goes on; every call may end it with `Stopped`."""
 

@@ -9,10 +9,9 @@ from typing import Any
 from sqlalchemy import and_, case, select, update
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import cursor_page, errors, listing, ordering
+from airflow_rest_api.services import errors, listing, ordering, retries
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import reading, write
-from airflow_rest_api.services.ordering import Cursor, SortKey
 from airflow_rest_api.storage.tables import operation as table
 
 Entry = dict[str, Any]
@@ -37,7 +36,7 @@ _FIELDS = (
     "expires_at",
 )
 _SORTING = ordering.Sorting(
-    {name: table.c[name] for name in ("created_at", "started_at", "ended_at", "kind")},
+    {**{name: table.c[name] for name in ("created_at", "started_at", "ended_at")}, "operation": table.c.kind},
     primary_key=("operation_id", table.c.id),
 )
 
@@ -69,46 +68,24 @@ def state_now() -> Any:
         table.c.leased_until < datetime.now(timezone.utc),
         table.c.is_safe.is_(False),
     )
-    return case((overdue, LOST), else_=table.c.state).label("state")
+    return case((overdue, LOST), else_=table.c.state)
 
 
 def get_operations(*, query: Mapping[str, Any], caller: Caller) -> Entry:
-    """List the caller's operations, by cursor where the query has one, without their items and logs."""
+    """List the caller's operations, without their items and logs."""
     keys = _SORTING.keys(query["order_by"])
     limit = listing.page_limit(query["limit"])
     conditions = [table.c.caller_id == caller.id]
     if query["state"]:
-        conditions.append(state_now().element.in_(query["state"]))
+        conditions.append(state_now().in_(query["state"]))
     if query["operation"]:
         conditions.append(table.c.kind == query["operation"])
     with reading() as session:
-        if query["cursor"] is None:
-            return _by_offset(session, conditions, keys, limit, query["offset"])
-        return _by_cursor(session, conditions, keys, limit, query["cursor"])
-
-
-def _by_offset(session: Session, conditions: Any, keys: list[SortKey], limit: int, offset: int) -> Entry:
-    statement = ordering.ordered(_selected(conditions), keys).limit(limit).offset(offset)
-    rows = session.execute(statement).all()
-    every = select(table.c.id).where(*conditions)
-    total = listing.page_total(session, every, found=len(rows), limit=limit, offset=offset)
+        statement = ordering.ordered(_selected(conditions), keys).limit(limit).offset(query["offset"])
+        rows = session.execute(statement).all()
+        every = select(table.c.id).where(*conditions)
+        total = listing.page_total(session, every, found=len(rows), limit=limit, offset=query["offset"])
     return {"operations": [_listed(row) for row in rows], "total_entries": total}
-
-
-def _by_cursor(session: Session, conditions: Any, keys: list[SortKey], limit: int, cursor: str) -> Entry:
-    def find(place: Cursor | None, number: int) -> Any:
-        beyond = [place.condition(keys, session.get_bind().dialect.name)] if place else []
-        backward = place is not None and place.backward
-        statement = ordering.ordered(_selected([*conditions, *beyond]), keys, backward=backward)
-        return session.execute(statement.limit(number)).all()
-
-    def values(row: Any) -> list[Any]:
-        return [getattr(row, key.column.key) for key in keys]
-
-    page = cursor_page.read(cursor, keys, limit, find=find, values=values)
-    every = select(table.c.id).where(*conditions)
-    total = listing.total(session, every, at_most=listing.CURSOR_COUNT_LIMIT)
-    return {"operations": [_listed(row) for row in page.rows], **page.members(total)}
 
 
 def get_operation(operation_id: str, *, caller: Caller) -> Entry:
@@ -132,7 +109,7 @@ def cancel_operation(operation_id: str, *, caller: Caller) -> Entry:
         row = _own(session, operation_id, caller)
         if row.state not in UNFINISHED:
             raise OperationEnded(operation_id, row.state)
-        return _entry(row)
+        return retries.done(session, _entry(row))
 
     return write(work)
 
@@ -146,7 +123,7 @@ def _own(session: Session, operation_id: str, caller: Caller) -> Any:
 
 
 def _selected(conditions: Any) -> Any:
-    return select(state_now(), *(table.c[name] for name in _FIELDS)).where(*conditions)
+    return select(state_now().label("state"), *(table.c[name] for name in _FIELDS)).where(*conditions)
 
 
 def _listed(row: Any) -> Entry:

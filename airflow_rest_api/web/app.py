@@ -30,6 +30,7 @@ from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.sessions import Sessions
 from airflow_rest_api.services import configuration, errors, watching
+from airflow_rest_api.services.background import KINDS, Background
 from airflow_rest_api.settings import Settings, SettingsError
 from airflow_rest_api.storage.manager import DatabaseAway, NotMigrated, ensure_migrated
 from airflow_rest_api.web import contract, guard, routing, schemas
@@ -79,21 +80,30 @@ class Resources:
     audit: Audit
     idempotency: Idempotency
     state_hash: Callable[[str], str]
+    background: Background
 
     def by_name(self) -> dict[str, Any]:
         """Return the resources by the names under which handlers ask for them."""
-        return {"settings": self.settings, "sessions": self.sessions, "metrics": self.metrics}
+        return {
+            "settings": self.settings,
+            "sessions": self.sessions,
+            "metrics": self.metrics,
+            "background": self.background,
+        }
 
 
-def create_application() -> ASGIApp:
-    """Build the application for its own server; raises `StartError`."""
-    application, edge = _checked(partial(_build, standalone=True))
+def create_application(*, looks_after_work: bool = False) -> ASGIApp:
+    """Build the application for its own server; raises `StartError`.
+
+    A server ``looks_after_work``: its process takes over, or calls lost, what others have begun and left.
+    """
+    application, edge = _checked(partial(_build, standalone=True, looks_after_work=looks_after_work))
     return edge(FrontDoor(application))
 
 
 def create_mounted() -> dict[str, ASGIApp]:
     """Build the application for Airflow's API server: one ASGI application for each prefix; raises `StartError`."""
-    application, edge = _checked(partial(_build, standalone=False))
+    application, edge = _checked(partial(_build, standalone=False, looks_after_work=True))
     return {door.prefix: edge(MountedDoor(application, door)) for door in DOORS}
 
 
@@ -118,7 +128,7 @@ def _checked(build: Callable[[], _Built]) -> _Built:
         raise StartError([" ".join(str(fault).split())]) from fault
 
 
-def _build(*, standalone: bool) -> _Built:
+def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
     settings = settings_module.load(configuration.option, pool_size=configuration.connection_pool_size())
     ensure_migrated()
     auth_manager.start(standalone=standalone)
@@ -131,9 +141,11 @@ def _build(*, standalone: bool) -> _Built:
     metrics = Metrics()
     state_hash = partial(keyed_hash, keys.derived("states of objects"))
     repetitions = Idempotency(partial(keyed_hash, keys.derived("idempotency keys")))
-    resources = Resources(
-        settings, sessions, metrics, Audit(metrics.audit_failures.inc), repetitions, state_hash
-    )
+    background = Background(KINDS, metrics.background_failures.inc)
+    if looks_after_work:
+        background.keep()
+    audit = Audit(metrics.audit_failures.inc)
+    resources = Resources(settings, sessions, metrics, audit, repetitions, state_hash, background)
     contracts = [_Contract(name, contract.load(name), resources) for name in _names(settings)]
     workers = Workers(settings.worker_threads)
     guarded = _guard(_connexion(contracts, authenticator, workers, settings), contracts, workers, resources)

@@ -46,6 +46,11 @@ class Metrics:
             "Outcome rows that could not be written to the event log.",
             registry=self._registry,
         )
+        self.background_failures = Counter(
+            "airflow_rest_api_background_failures",
+            "Faults of this service in background work.",
+            registry=self._registry,
+        )
 
         self._known: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 

@@ -33,7 +33,7 @@ class Options:
 def create() -> ASGIApp:
     """Build the application for a process of its own; raises `StartError`."""
     connections.keep_open()
-    return app.create_application()
+    return app.create_application(looks_after_work=True)
 
 
 def run(options: Options) -> int:

@@ -15,8 +15,8 @@ WEB_FRAMES = ("flask", "connexion", "starlette", "fastapi", "werkzeug", "uvicorn
 PRIVATE_TO_AIRFLOW = ("airflow.api_fastapi.core_api", "airflow.api_fastapi.common")
 # What the web frame shares with the services: their refusals, the caller, Airflow's configuration, what becomes
 # of repeated calls, answers with a state,
-# and what has come to its end.
-SHARED_WITH_WEB = ("errors", "caller", "configuration", "retries", "states", "watching")
+# what has come to its end, and who carries out work.
+SHARED_WITH_WEB = ("errors", "caller", "configuration", "retries", "states", "watching", "background")
 # The work of the tag Security is done in the security room.
 SECURITY_SERVICE = f"{PRODUCT}.security.sessions"
 

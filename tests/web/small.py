@@ -107,7 +107,7 @@ def uvicorn_options(app: Any, **options: Any) -> dict[str, Any]:
     handed: dict[str, Any] = {}
     given = {"host": "127.0.0.1", "port": 0, "workers": 1, "root_path": "", "log_level": "critical"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server.app, "create_application", lambda: app)
+        patch.setattr(server.app, "create_application", lambda **_: app)
         patch.setattr(uvicorn, "run", lambda target, **rest: handed.update(rest, app=target))
         assert server.run(server.Options(**{**given, "access_log": False, **options})) == 0
     return handed

@@ -48,7 +48,7 @@ class TestRun:
         assert (module, getattr(server, name)) == (server.__name__, server.create)
 
     def test_faults_are_told_line_by_line(self, monkeypatch, capsys):
-        def refuse():
+        def refuse(**_):
             raise app.StartError(["one thing is wrong", "another, too"])
 
         monkeypatch.setattr(server.app, "create_application", refuse)
