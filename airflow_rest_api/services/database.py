@@ -65,12 +65,15 @@ def reading() -> Iterator[Session]:
 def write(work: Callable[[Session], Result]) -> Result:
     """Run ``work`` in a unit of work of its own, again from the start when a lock stood in its way.
 
-    A statement is never retried alone: SQLite refuses a writer that read before somebody else
-    committed, and a database that found a deadlock has rolled the whole transaction back.
+    A statement is never retried alone: a database that found a deadlock has rolled the whole transaction back.
     """
 
     def attempt() -> Result:
         with unit_of_work() as session:
+            if session.get_bind().dialect.name == "sqlite":
+                # SQLite refuses, at once, a writer that read before somebody else committed; one that asks for the
+                # lock first waits for it as long as its connections are told to.
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
             return work(session)
 
     return _retrying()(attempt)

@@ -17,6 +17,9 @@ REFUSED = {
     # The secrets are made up.
     "login": 401,
     "refresh_token": 401,
+    # Operations belong to who began them, and are forgotten.
+    "get_operation": 404,
+    "cancel_operation": 404,
     # The filters go with a partitioned DAG, which the DAG of the path's example is not.
     "get_dag_runs-partition_date_gte": 400,
     "get_dag_runs-partition_date_lte": 400,
