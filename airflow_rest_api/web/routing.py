@@ -26,7 +26,7 @@ from airflow_rest_api.web.gate import Gate
 
 HANDLERS = "airflow_rest_api.handlers"
 # What a handler may ask for beside the contract's parameters.
-_EXTRAS = ("body", "caller", "media_type", "bearer")
+_EXTRAS = ("body", "caller", "media_type", "bearer", "client")
 
 
 class HandlerError(Exception):
@@ -71,6 +71,7 @@ class Endpoint:
             "caller": current.caller,
             "media_type": media_type,
             "bearer": current.bearer,
+            "client": current.client,
         }
         return {name: known[name] for name in self._extras}
 
