@@ -51,6 +51,7 @@ setup(
     ],
     extras_require={
         "fab": FAB,
+        "ldap": [*FAB, "python-ldap>=3.4,<4"],
         "postgres": POSTGRES,
         "dev": [
             *FAB,

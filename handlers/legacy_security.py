@@ -7,7 +7,7 @@ from typing import Any
 from airflow_rest_api.security.sessions import Sessions
 
 
-def login(body: dict[str, Any], sessions: Sessions) -> dict[str, str]:
+def login(body: dict[str, Any], client: str, sessions: Sessions) -> dict[str, str]:
     """Log in at the old address."""
     provider, refresh = body.get("provider", "db"), body.get("refresh", False)
-    return sessions.login(body["username"], body["password"], provider, refresh=refresh)
+    return sessions.login(body["username"], body["password"], provider, refresh=refresh, client=client)

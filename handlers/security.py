@@ -8,10 +8,10 @@ from airflow_rest_api.security.sessions import Sessions
 from airflow_rest_api.services.caller import Caller
 
 
-def login(body: dict[str, Any], sessions: Sessions) -> dict[str, str]:
+def login(body: dict[str, Any], client: str, sessions: Sessions) -> dict[str, str]:
     """Log in with a username and a password."""
     provider, refresh = body.get("provider", "db"), body.get("refresh", False)
-    return sessions.login(body["username"], body["password"], provider, refresh=refresh)
+    return sessions.login(body["username"], body["password"], provider, refresh=refresh, client=client)
 
 
 def refresh_token(body: dict[str, Any], bearer: str | None, sessions: Sessions) -> dict[str, str]:

@@ -95,6 +95,19 @@ def database_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def no_failed_logins(database_of_the_test: None) -> Iterator[None]:
+    """Forget the logins that failed in a test: all tests call from one network."""
+    yield
+    from airflow_rest_api.services.database import unit_of_work
+    from airflow_rest_api.storage.tables import login_failure
+
+    with unit_of_work() as session:
+        # A look first: hardly any test fails to log in, and a write waits for others.
+        if session.execute(login_failure.select().limit(1)).first():
+            session.execute(login_failure.delete())
+
+
 @pytest.fixture
 def restored_database(home: Path) -> Iterator[None]:
     """Bring the SQLite database back to the scenario after a test that changes what others read."""

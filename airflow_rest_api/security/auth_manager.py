@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import jwt
 from airflow.api_fastapi.app import create_auth_manager, get_auth_manager, init_auth_manager
@@ -20,6 +21,7 @@ from airflow.configuration import conf
 from airflow.models.revoked_token import RevokedToken
 from airflow.utils.session import create_session
 
+from airflow_rest_api.security import fab_decoy
 from airflow_rest_api.services import errors
 
 Answer = TypeVar("Answer")
@@ -114,11 +116,15 @@ def _simple_login(username: str, password: str) -> Any:
     known = {user.username: user for user in SimpleAuthManager.get_users()}
     passwords = SimpleAuthManager.get_passwords()
     user, expected = known.get(username), passwords.get(username, "")
-    # Compared in any case, so that a name that does not exist takes as long as one that does.
-    matches = hmac.compare_digest(expected.encode(), password.encode())
+    # Compared in any case, and as digests: a name that does not exist takes as long as one that does.
+    matches = hmac.compare_digest(_digest(expected), _digest(password))
     if user is None or not expected or not matches:
         raise LoginFailed
     return user
+
+
+def _digest(password: str) -> bytes:
+    return hashlib.sha256(password.encode("utf-8", "surrogatepass")).digest()
 
 
 def _fab_login(username: str, password: str, provider: str) -> Any:
@@ -133,9 +139,50 @@ def _fab_login(username: str, password: str, provider: str) -> Any:
 
 
 def _fab_user_of(fab: Any, credentials: dict[str, str]) -> Any | None:
+    with _fab_context(fab) as security:
+        fab_decoy.prepare(security)
+        user = fab.create_token(headers={}, body=credentials)
+        if user is None:
+            fab_decoy.complete(security, credentials["username"])
+        return user
+
+
+def refuse(username: str) -> NoReturn:
+    """Raise `LoginFailed` as `log_in` does for a wrong password, and as late, without a look at any."""
+    if is_fab():
+        ask(_fab_refusal, fab=manager(), username=username)
+    raise LoginFailed
+
+
+def _fab_refusal(fab: Any, username: str) -> None:
+    with _fab_context(fab) as security:
+        user = fab_decoy.user_of(security, username)
+        fab_decoy.hash_once()
+        fab_decoy.write_once(security, None if user is None else user.id)
+
+
+def fab_account(username: str) -> str | None:
+    """Return the id of the user whom Flask-AppBuilder finds by this name or e-mail address, active or not."""
+    return ask(_fab_account, fab=manager(), username=username)
+
+
+def _fab_account(fab: Any, username: str) -> str | None:
+    with _fab_context(fab) as security:
+        user = fab_decoy.user_of(security, username)
+        return None if user is None else str(user.id)
+
+
+def fab_has_ldap() -> bool:
+    """Tell whether Flask-AppBuilder asks a directory for passwords."""
+    return _fab_has_ldap(manager())
+
+
+@contextmanager
+def _fab_context(fab: Any) -> Iterator[Any]:
+    """Be in the context of Flask-AppBuilder's application; give its security manager."""
     with _fab_application(fab).app_context():
         try:
-            return fab.create_token(headers={}, body=credentials)
+            yield fab.security_manager
         finally:
             fab.session.remove()
 

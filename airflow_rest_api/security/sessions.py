@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from airflow_rest_api.security import auth_manager, revocations
 from airflow_rest_api.security.access_tokens import AccessTokens
+from airflow_rest_api.security.login_limits import LoginLimits
 from airflow_rest_api.security.refresh_tokens import InvalidRefreshToken, RefreshTokens
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller, Credential
@@ -42,16 +43,29 @@ class Sessions:
     """Exchanges passwords and refresh tokens for access tokens, and ends them."""
 
     def __init__(
-        self, access_tokens: AccessTokens, refresh_tokens: RefreshTokens, on_logout: Callable[[], None]
+        self,
+        access_tokens: AccessTokens,
+        refresh_tokens: RefreshTokens,
+        login_limits: LoginLimits,
+        on_logout: Callable[[], None],
     ) -> None:
         """Take what to do in this process, beside the database, when a token was ended."""
         self._access_tokens = access_tokens
         self._refresh_tokens = refresh_tokens
+        self._login_limits = login_limits
         self._on_logout = on_logout
 
-    def login(self, username: str, password: str, provider: str, *, refresh: bool) -> dict[str, str]:
-        """Return an access token, and a refresh token if asked for; raises `LoginFailed`, `LoginNotSupported`."""
-        user = auth_manager.log_in(username, password, provider)
+    def login(
+        self, username: str, password: str, provider: str, *, refresh: bool, client: str
+    ) -> dict[str, str]:
+        """Return an access token, and a refresh token if asked for, to the address ``client``.
+
+        Raises `LoginFailed`, `LoginNotSupported` and `TooManyLogins`.
+        """
+        with self._login_limits.attempt(username, client) as admitted:
+            if not admitted:
+                auth_manager.refuse(username)
+            user = auth_manager.log_in(username, password, provider)
         claims = auth_manager.claims_of(user)
         if not refresh:
             return {"access_token": self._access_tokens.issue(claims)}

@@ -26,6 +26,7 @@ from airflow_rest_api.security.access_tokens import AccessTokens
 from airflow_rest_api.security.audit import Audit
 from airflow_rest_api.security.authentication import Authenticator
 from airflow_rest_api.security.keys import Keys, SecretMissing, keyed_hash
+from airflow_rest_api.security.login_limits import LoginLimits
 from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.sessions import Sessions
@@ -137,7 +138,7 @@ def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
     refresh_tokens = RefreshTokens(keys, timedelta(days=settings.refresh_token_days))
     authenticator = Authenticator(settings, keys, access_tokens)
     authenticator.check_header_tokens()
-    sessions = Sessions(access_tokens, refresh_tokens, authenticator.forget)
+    sessions = Sessions(access_tokens, refresh_tokens, LoginLimits(keys), authenticator.forget)
     metrics = Metrics()
     state_hash = partial(keyed_hash, keys.derived("states of objects"))
     repetitions = Idempotency(partial(keyed_hash, keys.derived("idempotency keys")))

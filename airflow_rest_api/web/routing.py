@@ -29,7 +29,7 @@ from airflow_rest_api.web.idempotency import Idempotency
 
 HANDLERS = "airflow_rest_api.handlers"
 # What a handler may ask for beside the contract's parameters.
-_EXTRAS = ("body", "caller", "media_type", "bearer", "precondition")
+_EXTRAS = ("body", "caller", "media_type", "bearer", "client", "precondition")
 # Parameters that the frame itself carries out.
 _OF_THE_FRAME = frozenset(
     {idempotency.ARGUMENT, preconditions.READER, preconditions.WRITER, waiting.ARGUMENT}
@@ -94,6 +94,7 @@ class Endpoint:
             "caller": current.caller,
             "media_type": media_type,
             "bearer": current.bearer,
+            "client": current.client,
             "precondition": self._writer.expected(current.arguments.get(preconditions.WRITER)),
         }
         return {name: known[name] for name in self._extras}

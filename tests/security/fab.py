@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import Any
+from unittest import mock
 
 PASSWORD = "fab-password"
+FAKE = "AUTH_DB_FAKE_PASSWORD_HASH_CHECK"
+# Not Flask-AppBuilder's default, as where an administrator has chosen one.
+METHOD = "pbkdf2:sha256:1000"
 USERS = {"fab_admin": "Admin", "fab_viewer": "Viewer", "fab_gone": "Admin", "fab_one_dag": "OneDag"}
 
 
@@ -24,7 +29,7 @@ def prepare() -> None:
 
 
 def make_users(flask_app: Any) -> None:
-    """Make one user of each role; one of them is inactive, one may read a single DAG."""
+    """Make one user of each role; one of them is inactive, one may read a single DAG, and one has no password."""
     with flask_app.app_context():
         security = flask_app.appbuilder.sm
         security.sync_roles()
@@ -38,20 +43,70 @@ def make_users(flask_app: Any) -> None:
         gone = security.find_user("fab_gone")
         gone.active = False
         security.update_user(gone)
+        security.add_user("fab_federated", "f", "Test", "f@example.com", security.find_role("Viewer"))
+        federated = security.find_user("fab_federated")
+        federated.password = None
+        security.update_user(federated)
+
+
+def work_of(username: str) -> list[int]:
+    """Fail to log in; answer how many passwords were hashed, and how many changes of a user were written."""
+    from airflow import settings
+    from airflow.providers.fab.auth_manager.security_manager import override
+    from sqlalchemy import event
+    from werkzeug.security import check_password_hash
+
+    from airflow_rest_api.security import auth_manager, fab_decoy
+
+    hashing = mock.Mock(side_effect=check_password_hash)
+    written = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        written.extend([statement] if statement.startswith("UPDATE ab_user") else [])
+
+    event.listen(settings.engine, "before_cursor_execute", note)
+    with (
+        mock.patch.object(override, "check_password_hash", hashing),
+        mock.patch.object(fab_decoy, "check_password_hash", hashing),
+        suppress(auth_manager.LoginFailed),
+    ):
+        auth_manager.log_in(username, "wrong", "db")
+    event.remove(settings.engine, "before_cursor_execute", note)
+    return [hashing.call_count, len(written)]
+
+
+def two_names(client: Any) -> list[int]:
+    """Guess the password of one user under both names, with two guesses allowed; answer the statuses."""
+    from airflow_rest_api.security import login_limits
+
+    two = login_limits.Limit(free=2, most=2)
+    guesses = {"fab_viewer": "wrong", "FAB_VIEWER@example.com": "wrong", "fab_viewer@example.com": "wrong"}
+    with mock.patch.object(login_limits, "ACCOUNT", two):
+        tried = [*guesses.items(), ("Fab_Viewer", PASSWORD), ("fab_admin", PASSWORD)]
+        return [
+            client.post("security/login", json={"username": name, "password": password}).status_code
+            for name, password in tried
+        ]
 
 
 def observe() -> dict[str, Any]:
     """Start the application and call it as these users."""
     from starlette.testclient import TestClient
 
-    from airflow_rest_api.security import auth_manager
+    from airflow_rest_api.security import auth_manager, fab_decoy
     from airflow_rest_api.web.app import create_application
 
     client = TestClient(
         create_application(), raise_server_exceptions=False, base_url="http://test/rest_api/v1/"
     )
-    make_users(auth_manager._fab_application(auth_manager.manager()))
-    found: dict[str, Any] = {}
+    flask_app = auth_manager._fab_application(auth_manager.manager())
+    found: dict[str, Any] = {"method before": flask_app.config[FAKE].partition("$")[0]}
+    auth_manager.fab_account("anybody")
+    with flask_app.app_context():
+        fab_decoy.prepare(auth_manager.manager().security_manager)
+    found["method without users"] = flask_app.config[FAKE].partition("$")[0]
+    flask_app.config["FAB_PASSWORD_HASH_METHOD"] = METHOD
+    make_users(flask_app)
     tokens = {}
     for name in USERS:
         answer = client.post("security/login", json={"username": name, "password": PASSWORD, "refresh": True})
@@ -74,6 +129,10 @@ def observe() -> dict[str, Any]:
     found["airflow"] = client.get("dags", headers={"Authorization": f"Bearer {own}"}).status_code
     found["header"] = client.get("dags", headers={"rest-api-plugin-http-token": "ci-token"}).status_code
     found["names"] = [bool(auth_manager.user_by_name(name)) for name in ("fab_admin", "fab_gone", "ghost")]
+    found["method"] = flask_app.config[FAKE].partition("$")[0]
+    unusual = ("fab_viewer", "fab_viewer@example.com", "nobody", "fab_gone", "fab_federated")
+    found["work"] = {name: work_of(name) for name in unusual}
+    found["two names"] = two_names(client)
     return found
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from airflow_rest_api.security.access_tokens import AccessTokens
 from airflow_rest_api.security.keys import Keys
+from airflow_rest_api.security.login_limits import LoginLimits
 from airflow_rest_api.security.refresh_tokens import RefreshTokens
+from airflow_rest_api.security.sessions import Sessions
 from airflow_rest_api.settings import Settings
 
 
@@ -21,3 +23,7 @@ def access_tokens(minutes: float = 15, **settings: Any) -> AccessTokens:
 
 def refresh_tokens(days: float = 30) -> RefreshTokens:
     return RefreshTokens(keys(), timedelta(days=days))
+
+
+def sessions() -> Sessions:
+    return Sessions(access_tokens(), refresh_tokens(), LoginLimits(keys()), lambda: None)

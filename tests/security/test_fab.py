@@ -67,3 +67,18 @@ def test_ldap_has_to_be_configured(found):
 
 def test_only_active_users_are_found_by_name(found):
     assert found["names"] == [True, False, False]
+
+
+def test_every_refusal_takes_one_hash_and_one_write_whoever_exists(found):
+    assert found["work"].keys() >= {"fab_viewer", "nobody", "fab_gone", "fab_federated"}
+    assert {name: work for name, work in found["work"].items() if work != [1, 1]} == {}
+
+
+def test_the_hash_for_unknown_names_is_of_the_method_of_real_ones(found):
+    assert found["method before"] == found["method without users"]
+    assert found["method before"].startswith("scrypt:")
+    assert found["method"] == "pbkdf2:sha256:1000"
+
+
+def test_a_user_who_has_two_names_has_one_count_of_guesses(found):
+    assert found["two names"] == [401, 401, 401, 401, 200]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,9 +49,17 @@ def in_use(url: str) -> Iterator[None]:
         _point_at(before)
 
 
+def let_counts_be_written() -> None:
+    """Wait for the threads that write the counts of refusals a moment later: to the database of that time."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join(10)
+
+
 def _point_at(url: str) -> None:
     from airflow import settings
 
+    let_counts_be_written()
     settings.dispose_orm()
     os.environ[CONNECTION] = url
     settings.configure_vars()
