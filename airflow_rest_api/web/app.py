@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from airflow_rest_api import settings as settings_module
 from airflow_rest_api.legacy.router import LegacyRouter
-from airflow_rest_api.security import auth_manager
+from airflow_rest_api.security import auth_manager, powers
 from airflow_rest_api.security.access_tokens import AccessTokens
 from airflow_rest_api.security.audit import Audit
 from airflow_rest_api.security.authentication import Authenticator
@@ -118,6 +118,7 @@ def _build(*, standalone: bool) -> _Built:
     settings = settings_module.load(configuration.option, pool_size=configuration.connection_pool_size())
     ensure_migrated()
     auth_manager.start(standalone=standalone)
+    powers.prepare()
     keys = Keys(settings)
     access_tokens = AccessTokens(keys, timedelta(minutes=settings.access_token_minutes))
     refresh_tokens = RefreshTokens(keys, timedelta(days=settings.refresh_token_days))
@@ -147,7 +148,11 @@ class _Contract:
         self.document = _named_header(document, resources.settings.http_token_header)
         self.base_path = BASE_PATHS[name]
         self.operations = contract.operations(document)
-        faults = [fault for operation in self.operations for fault in routing.refuse_unsupported(operation)]
+        faults = [
+            fault
+            for operation in self.operations
+            for fault in routing.refuse_unsupported(document, operation)
+        ]
         if faults:
             raise StartError(faults)
         components = schemas.json_components(document)

@@ -193,11 +193,12 @@ def call_directly(application: flask.Flask) -> None:
             application.view_functions[name] = view._fn
 
 
-def refuse_unsupported(operation: contract.Operation) -> Iterator[str]:
+def refuse_unsupported(document: contract.Document, operation: contract.Operation) -> Iterator[str]:
     """Yield what in the definition of an operation this frame does not carry out."""
     if operation.access is None and not operation.anonymous:
         yield f"the operation '{operation.operation_id}' has no x-airflow-access"
-    for name in access.unknown(operation.access or ()):
+    names = [entry["name"] for entry in contract.parameters(document, operation)]
+    for name in access.unknown(operation.access or (), names):
         yield f"the x-airflow-access of '{operation.operation_id}' has {name}, which is unknown"
     for media_type in operation.definition.get("requestBody", {}).get("content", {}):
         if media_type != contract.JSON:
