@@ -23,10 +23,12 @@ from airflow.api_fastapi.auth.managers.base_auth_manager import BaseAuthManager
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.configuration import conf
+from airflow.exceptions import AirflowConfigException
 from airflow.models.revoked_token import RevokedToken
 from airflow.utils.session import create_session
 
 from airflow_rest_api.services import errors
+from airflow_rest_api.settings import SettingsError
 
 Answer = TypeVar("Answer")
 
@@ -60,7 +62,14 @@ class LoginFailed(errors.Unauthenticated):
 
 
 def start(*, standalone: bool) -> None:
-    """Make the auth manager ready: standalone it is ours to initialise, in Airflow's API server it is there."""
+    """Make the auth manager ready: standalone it is ours to initialise, in Airflow's API server it is there.
+
+    Raises `SettingsError` when what is configured cannot be imported.
+    """
+    try:
+        get_auth_manager_cls()
+    except (AirflowConfigException, ImportError):
+        raise SettingsError(["[core] auth_manager: the class cannot be imported"]) from None
     if standalone:
         init_auth_manager()
     elif create_auth_manager() is not get_auth_manager():

@@ -21,7 +21,7 @@ from airflow_rest_api.security.switches import Switches
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller, Credential
 from airflow_rest_api.services.database import reading
-from airflow_rest_api.settings import HeaderToken, Settings, SettingsError
+from airflow_rest_api.settings import Settings, SettingsError
 
 # How long a user may be remembered here. Flask-AppBuilder remembers users for `[fab] cache_ttl` (30 s) beside it.
 REMEMBER_SECONDS = 5.0
@@ -84,7 +84,7 @@ class Authenticator:
         self._tokens = tokens
         self._switches = Switches.of(settings)
         self._fingerprint_key = keys.derived("fingerprints of tokens")
-        self._header_tokens = [(token, _expected(token)) for token in settings.http_tokens]
+        self._header_tokens = [(token, token.digest) for token in settings.http_tokens]
         self._memory: LRUCache[Credentials, tuple[Caller, float]] = LRUCache(_REMEMBERED)
         self._epoch = 0
         self._lock = threading.Lock()
@@ -172,9 +172,3 @@ def _require_alive(token: AccessToken) -> None:
     with reading() as session:
         if revocations.is_revoked(session, subjects):
             raise errors.Unauthenticated("The token was revoked.", presented=True)
-
-
-def _expected(token: HeaderToken) -> bytes:
-    if token.value.startswith("sha256:"):
-        return bytes.fromhex(token.value.removeprefix("sha256:"))
-    return hashlib.sha256(token.value.encode()).digest()
