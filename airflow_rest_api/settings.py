@@ -219,10 +219,14 @@ class _Reader:
             self._airflows_secret()
         elif len(value.encode()) < SECRET_BYTES:
             self._fault(name, f"is shorter than {SECRET_BYTES} bytes")
-        for section, other in _AIRFLOWS_SECRETS:
-            if value is not None and value == self._option(section, other):
-                self._fault(name, f"is the same as [{section}] {other}: each secret opens its own lock only")
+        places = [f"[{section}] {other}" for section, other in _AIRFLOWS_SECRETS]
+        same = [place for place, secret in zip(places, self._airflows(), strict=True) if secret == value]
+        if value is not None and same:
+            self._fault(name, f"is the same as {' and '.join(same)}: it has to be a secret of its own")
         return value
+
+    def _airflows(self) -> list[str | None]:
+        return [self._option(section, name) for section, name in _AIRFLOWS_SECRETS]
 
     def _airflows_secret(self) -> None:
         """Look at the secret that ours is derived from then."""
