@@ -85,11 +85,14 @@ def _routes(_: argparse.Namespace) -> int:
 
 
 def _migrate(_: argparse.Namespace) -> int:
+    from airflow_rest_api.security import powers
+    from airflow_rest_api.services.errors import DatabaseUnavailable
     from airflow_rest_api.storage import manager
 
     try:
         manager.migrate()
-    except OperationalError:
+        powers.prepare()
+    except (OperationalError, DatabaseUnavailable):
         sys.stderr.write(f"airflow-rest-api: {manager.DatabaseAway()}\n")
         return 1
     sys.stdout.write("The tables of airflow-rest-api are up to date.\n")

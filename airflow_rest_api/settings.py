@@ -5,8 +5,10 @@ Where they come from, `services/configuration.py` knows; this module is given a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 
 SECTION = "rest_api"
@@ -24,15 +26,50 @@ DIALECTS = ("auto", "ebay", "clairvoyant")
 # Connections of Airflow's pool that the worker threads leave free, for probes and for Airflow's own work.
 RESERVED_CONNECTIONS = 3
 
+# The least that a secret of our own has to have, and one of Airflow's, which makes them of 16 random bytes.
+SECRET_BYTES, AIRFLOWS_SECRET_BYTES = 32, 16
+_AIRFLOWS_SECRETS = (("api_auth", "jwt_secret"), ("api", "secret_key"), ("core", "fernet_key"))
+# Headers that mean something to a server, to a proxy or to this service.
+_TAKEN_HEADERS = frozenset(
+    {
+        *("accept", "accept-encoding", "accept-language", "authorization", "cache-control", "connection"),
+        *(
+            "content-encoding",
+            "content-length",
+            "content-type",
+            "cookie",
+            "date",
+            "expect",
+            "forwarded",
+            "host",
+        ),
+        *(
+            "idempotency-key",
+            "if-match",
+            "if-none-match",
+            "origin",
+            "proxy-authorization",
+            "range",
+            "referer",
+        ),
+        *("te", "trailer", "transfer-encoding", "upgrade", "user-agent", "via", "x-forwarded-for"),
+        *("x-forwarded-host", "x-forwarded-prefix", "x-forwarded-proto", "x-real-ip", "x-request-id"),
+    }
+)
+
 Option = Callable[[str, str], "str | None"]
 
 
 class SettingsError(Exception):
-    """One or more settings are wrong; ``faults`` has one line for each."""
+    """One or more settings are wrong; ``faults`` has one line for each.
 
-    def __init__(self, faults: list[str]) -> None:
+    ``settings`` are those with what could be read of them: good for looking for further faults alone.
+    """
+
+    def __init__(self, faults: list[str], settings: Settings | None = None) -> None:
         super().__init__("; ".join(faults))
         self.faults = faults
+        self.settings = settings or Settings()
 
 
 @dataclass(frozen=True)
@@ -42,6 +79,13 @@ class HeaderToken:
     name: str
     user: str
     value: str = field(repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the token."""
+        if self.value.startswith("sha256:"):
+            return bytes.fromhex(self.value.removeprefix("sha256:"))
+        return hashlib.sha256(self.value.encode()).digest()
 
 
 @dataclass(frozen=True)
@@ -66,12 +110,14 @@ class Settings:
     validate_responses: bool = True
 
 
-def load(option: Option, *, pool_size: int = 0) -> Settings:
+def load(option: Option, *, pool_size: int = 0, given: Iterable[str] = ()) -> Settings:
     """Read the settings with ``option(section, name)``; raises `SettingsError` with every fault found.
 
-    ``pool_size`` is the number of database connections of this process, 0 for no bound.
+    ``pool_size`` is the number of database connections of this process, 0 for no bound. ``given`` are the names that
+    somebody has set: a switch with a typing error in its name must not be taken for one that is left alone.
     """
     reader = _Reader(option)
+    reader.faults += unknown(given)
     settings = Settings(
         deploy_enabled=reader.boolean("deploy_enabled", default=False),
         upload_roots=reader.roots("upload_roots"),
@@ -91,8 +137,23 @@ def load(option: Option, *, pool_size: int = 0) -> Settings:
         validate_responses=reader.boolean("validate_responses", default=True),
     )
     if reader.faults:
-        raise SettingsError(reader.faults)
+        raise SettingsError(reader.faults, settings)
     return settings
+
+
+def names() -> list[str]:
+    """Return the names of all options of the section."""
+    own = [entry.name for entry in fields(Settings) if entry.name != "http_tokens"]
+    return [*own, "http_token", "http_token_user"]
+
+
+def unknown(given: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each name that is no option of the section."""
+    known = names()
+    for name in sorted(set(given) - set(known)):
+        near = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        yield f"[{SECTION}] {name}: there is no such setting{hint}"
 
 
 class _Reader:
@@ -154,9 +215,27 @@ class _Reader:
 
     def secret(self, name: str) -> str | None:
         value = self._text(name)
-        if value is not None and len(value.encode()) < 32:
-            self._fault(name, "is shorter than 32 bytes")
+        if value is None:
+            self._airflows_secret()
+        elif len(value.encode()) < SECRET_BYTES:
+            self._fault(name, f"is shorter than {SECRET_BYTES} bytes")
+        places = [f"[{section}] {other}" for section, other in _AIRFLOWS_SECRETS]
+        same = [place for place, secret in zip(places, self._airflows(), strict=True) if secret == value]
+        if value is not None and same:
+            self._fault(name, f"is the same as {' and '.join(same)}: it has to be a secret of its own")
         return value
+
+    def _airflows(self) -> list[str | None]:
+        return [self._option(section, name) for section, name in _AIRFLOWS_SECRETS]
+
+    def _airflows_secret(self) -> None:
+        """Look at the secret that ours is derived from then."""
+        secret = self._option("api_auth", "jwt_secret")
+        if secret and len(secret.encode()) < AIRFLOWS_SECRET_BYTES:
+            self.faults.append(
+                f"[api_auth] jwt_secret: is shorter than {AIRFLOWS_SECRET_BYTES} bytes, and signs this service's"
+                " tokens as well"
+            )
 
     def components(self, name: str) -> frozenset[str]:
         names = self._list(name)
@@ -184,6 +263,8 @@ class _Reader:
         )
         if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
             self._fault("http_token_header", f"'{name}' is not a header's name")
+        elif name.lower().replace("_", "-") in _TAKEN_HEADERS:
+            self._fault("http_token_header", f"'{name}' is a header with a meaning of its own")
         return name
 
     def tokens(self) -> tuple[HeaderToken, ...]:
@@ -196,10 +277,13 @@ class _Reader:
                 if (value := self._option(section, "rest_api_plugin_expected_http_token")) and value != "None"
             ][:1]
         )
-        found = [self._token(number, entry) for number, entry in enumerate(entries, start=1)]
-        if len({token.name for token in found if token}) < len([token for token in found if token]):
+        read = [self._token(number, entry) for number, entry in enumerate(entries, start=1)]
+        found = tuple(token for token in read if token)
+        if len({token.name for token in found}) < len(found):
             self._fault("http_token", "two tokens have the same name")
-        return tuple(token for token in found if token)
+        if len({token.digest for token in found}) < len(found):
+            self._fault("http_token", "two tokens have the same value, so nobody can tell who calls")
+        return found
 
     def _token(self, number: int, entry: str) -> HeaderToken | None:
         head, hashed, digest = entry.partition("sha256:")

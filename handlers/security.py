@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_rest_api.security.reviews import Reviews
 from airflow_rest_api.security.sessions import Sessions
 from airflow_rest_api.services.caller import Caller
 
@@ -22,3 +23,13 @@ def refresh_token(body: dict[str, Any], bearer: str | None, sessions: Sessions) 
 def logout(caller: Caller, sessions: Sessions) -> None:
     """Log out."""
     sessions.logout(caller)
+
+
+def get_current_user(caller: Caller, reviews: Reviews) -> dict[str, Any]:
+    """Tell who is calling."""
+    return reviews.current_user(caller)
+
+
+def review_access(body: dict[str, Any], caller: Caller, reviews: Reviews) -> dict[str, Any]:
+    """Review what the caller may do."""
+    return reviews.review(caller, body.get("reviews"))

@@ -1,48 +1,90 @@
-"""Permissions: the one place where Airflow's auth manager is asked what a caller may do."""
+"""Permissions: the one place where Airflow's auth manager is asked what a caller may do.
+
+A rule of an operation's `x-airflow-access`:
+
+- ``resource``: `dag`, `view`, `variable`, `connection`, `pool`, or `power` for a rule about nothing else;
+- ``method``: GET, POST, PUT or DELETE; of a power always PUT;
+- ``access_entity``: the part of a DAG, or which view;
+- ``id_from``: where the object's id comes from: `path.NAME`, `query.NAME`, `body.POINTER`, or `found`, which leaves
+  the question to the service: it alone knows the object;
+- ``when``: in words, when a rule holds that the service asks;
+- ``switch``: a setting without which the operation is refused to everybody, asked before everything else;
+- ``power``: what an administrator has to have granted (`powers.py`), asked before the object.
+
+So `{resource: power, power: deploy, method: PUT, switch: deploy_enabled}` is a rule, and so is
+`{resource: dag, method: PUT, id_from: path.dag_id, switch: test_enabled, power: test}`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
-from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity, DagDetails
+from airflow.api_fastapi.auth.managers.models.resource_details import (
+    AccessView,
+    ConnectionDetails,
+    DagAccessEntity,
+    DagDetails,
+    PoolDetails,
+    VariableDetails,
+)
 from airflow.configuration import conf
+from airflow.models.connection import Connection
 from airflow.models.dag import DagModel
+from airflow.models.pool import Pool
+from airflow.models.variable import Variable
 
-from airflow_rest_api.security import auth_manager
+from airflow_rest_api.security import auth_manager, powers
+from airflow_rest_api.security.switches import SWITCHES, Switches
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.caller import Caller, Credential, DagScope
+from airflow_rest_api.services.caller import Caller, Credential, DagScope, Permissions
 
 Rule = Mapping[str, Any]
 ANY = "~"
-_KEYS = frozenset({"resource", "access_entity", "method", "id_from", "when"})
+FOUND = "found"
+_KEYS = frozenset({"resource", "access_entity", "method", "id_from", "when", "switch", "power"})
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
+_PLACE = re.compile(r"(path|query)\.\w+|body\./\w+(/\w+)*|found")
 _ENTITIES: dict[str, type[Enum]] = {"dag": DagAccessEntity, "view": AccessView}
-# A rule may be about a DAG itself, but not about views in general.
-_WITHOUT_ENTITY: dict[str, tuple[None, ...]] = {"dag": (None,), "view": ()}
 # An id that no DAG can have: who may touch it, may touch all.
 _NO_DAG = "*"
 
 
+class _Named(NamedTuple):
+    """A resource of Airflow's of which each object may belong to a team: how to ask, and how to find the team."""
+
+    question: str
+    details: Callable[..., Any]
+    id: str
+    team_of: Callable[[str], str | None]
+
+
+_NAMED = {
+    "variable": _Named("is_authorized_variable", VariableDetails, "key", Variable.get_team_name),
+    "connection": _Named("is_authorized_connection", ConnectionDetails, "conn_id", Connection.get_team_name),
+    "pool": _Named("is_authorized_pool", PoolDetails, "name", Pool.get_team_name),
+}
+_RESOURCES = frozenset({*_ENTITIES, *_NAMED, "power"})
+
+
 @dataclass(frozen=True)
 class AirflowPermissions:
-    """What ``user`` may do, as Airflow's auth manager answers it at the time of asking."""
+    """What ``user`` may do, as Airflow's auth manager answers it at the time of asking.
+
+    An auth manager that does not implement a question has not said yes.
+    """
 
     user: Any
+    switches: Switches = field(default_factory=Switches)
 
     def may_dag(self, dag_id: str | None, method: str, access_entity: str | None = None) -> bool:
         """Tell whether the user may use ``method`` on this part of the DAG; None asks for no DAG in particular."""
         entity = DagAccessEntity[access_entity] if access_entity else None
         details = DagDetails(id=dag_id, team_name=_team(dag_id))
-        return auth_manager.ask(
-            auth_manager.manager().is_authorized_dag,
-            method=method,
-            access_entity=entity,
-            details=details,
-            user=self.user,
-        )
+        return self._permits("is_authorized_dag", method=method, access_entity=entity, details=details)
 
     def require_dag(self, dag_id: str | None, method: str, access_entity: str | None = None) -> None:
         """Raise `Denied` unless `may_dag`."""
@@ -52,9 +94,45 @@ class AirflowPermissions:
 
     def require_view(self, view: str) -> None:
         """Raise `Denied` unless the user may see this view of Airflow's."""
-        question = auth_manager.manager().is_authorized_view
-        if not auth_manager.ask(question, access_view=AccessView[view], user=self.user):
+        if not self._permits("is_authorized_view", access_view=AccessView[view]):
             raise self._denied("GET", f"the view {view}")
+
+    def may_named(self, resource: str, object_id: str | None, method: str, team: str | None = None) -> bool:
+        """Tell whether the user may use ``method`` on a variable, connection or pool; None is none in particular.
+
+        Where there are teams, ``team`` is the one that a body names: a change is one of the team that has the object
+        and of the team that gets it.
+        """
+        named = _NAMED[resource]
+        return all(
+            self._permits(
+                named.question,
+                method=method,
+                details=named.details(**{named.id: object_id}, team_name=of_team),
+            )
+            for of_team in _teams(named, object_id, method, team)
+        )
+
+    def require_named(
+        self, resource: str, object_id: str | None, method: str, team: str | None = None
+    ) -> None:
+        """Raise `Denied` unless `may_named`."""
+        if not self.may_named(resource, object_id, method, team):
+            thing = f"the {resource} '{object_id}'" if object_id else f"{resource}s"
+            raise self._denied(method, thing)
+
+    def require_switch(self, name: str) -> None:
+        """Raise `SwitchOff` unless this setting allows the operation on this installation."""
+        self.switches.require(name)
+
+    def may_power(self, power: str) -> bool:
+        """Tell whether an administrator has granted the user this power; switches are another question."""
+        return powers.granted(self.user, power)
+
+    def require_power(self, power: str) -> None:
+        """Raise `PowerMissing` unless `may_power`."""
+        if not self.may_power(power):
+            raise powers.PowerMissing(self.user.get_name(), power)
 
     def dag_scope(self, method: str) -> DagScope:
         """Return the DAGs on which the user may use ``method``.
@@ -64,58 +142,105 @@ class AirflowPermissions:
         """
         if auth_manager.knows_no_single_dags() and self.may_dag(_NO_DAG, method):
             return DagScope(frozenset(), everything=True)
-        allowed = auth_manager.ask(
-            auth_manager.manager().get_authorized_dag_ids, user=self.user, method=method
-        )
+        allowed = self._answer("get_authorized_dag_ids", method=method) or ()
         return DagScope(frozenset(allowed), everything=False)
+
+    def _permits(self, question: str, **details: Any) -> bool:
+        return bool(self._answer(question, **details))
+
+    def _answer(self, question: str, **details: Any) -> Any:
+        try:
+            return auth_manager.ask(getattr(auth_manager.manager(), question), user=self.user, **details)
+        except NotImplementedError:
+            return None
 
     def _denied(self, method: str, thing: str) -> errors.Denied:
         return errors.Denied(f"The user '{self.user.get_name()}' may not do this ({method} on {thing}).")
 
 
-def caller_of(user: Any, credential: Credential | None = None) -> Caller:
-    """Return the caller that a user of the auth manager is."""
-    return Caller(str(user.get_id()), user.get_name(), AirflowPermissions(user), user, credential)
+def caller_of(user: Any, credential: Credential | None = None, switches: Switches | None = None) -> Caller:
+    """Return the caller that a user of the auth manager is; without ``switches`` all of them are off."""
+    permissions = AirflowPermissions(user, switches or Switches())
+    return Caller(str(user.get_id()), user.get_name(), permissions, user, credential)
 
 
 def require(rules: Iterable[Rule], caller: Caller, arguments: Mapping[str, Any], body: Any) -> None:
     """Raise `Denied` unless the caller satisfies every rule of an operation's `x-airflow-access`.
 
-    A rule of which ``id_from`` is ``found`` is asked by the service, which alone knows the object.
+    The switches come first: what is switched off is nobody's, and that is the way out to be told. Of a rule with
+    ``id_from: found`` the object is left to the service, and with ``when`` the rest as well.
     """
-    for rule in rules:
-        if rule.get("id_from") != "found":
-            _ask(rule, AirflowPermissions(caller.user), _object_id(rule.get("id_from"), arguments, body))
+    asked = [rule for rule in rules if not ("when" in rule and rule.get("id_from") == FOUND)]
+    permissions = caller.permissions
+    for rule in asked:
+        if "switch" in rule:
+            permissions.require_switch(rule["switch"])
+    for rule in asked:
+        if "power" in rule:
+            permissions.require_power(rule["power"])
+        if rule.get("id_from") != FOUND:
+            _ask(rule, permissions, object_id(rule, arguments, body), body)
 
 
-def unknown(rules: Iterable[Rule]) -> Iterator[str]:
-    """Yield what the rules of an operation name that could not be asked: a typing error must not open a door."""
+def unknown(rules: Iterable[Rule], parameters: Iterable[str] | None = None) -> Iterator[str]:
+    """Yield what the rules of an operation name that could not be asked: a typing error must not open a door.
+
+    ``parameters`` are the names of the operation's own, which ``id_from`` may point to; None leaves them unchecked.
+    """
+    known = None if parameters is None else frozenset(parameters)
     for rule in rules:
-        entities = _ENTITIES.get(rule.get("resource", ""))
-        if entities is None:
-            yield f"the resource '{rule.get('resource')}'"
-        elif rule.get("access_entity") not in (*entities.__members__, *_WITHOUT_ENTITY[rule["resource"]]):
-            yield f"the access_entity '{rule.get('access_entity')}'"
-        if rule.get("method") not in _METHODS:
+        yield from _unknown_resource(rule)
+        if rule.get("method") not in ({"PUT"} if rule.get("resource") == "power" else _METHODS):
             yield f"the method '{rule.get('method')}'"
+        yield from _unknown_place(rule, known)
+        if "switch" in rule and rule["switch"] not in SWITCHES:
+            yield f"the switch '{rule['switch']}'"
+        if ("power" in rule or rule.get("resource") == "power") and rule.get("power") not in powers.RESOURCES:
+            yield f"the power '{rule.get('power')}'"
         yield from (f"the key '{key}'" for key in rule if key not in _KEYS)
 
 
-def _ask(rule: Rule, permissions: AirflowPermissions, object_id: str | None) -> None:
-    if rule["resource"] == "dag":
-        permissions.require_dag(object_id, rule["method"], rule.get("access_entity"))
-    elif rule["resource"] == "view":
-        permissions.require_view(rule["access_entity"])
-    else:
-        raise LookupError(f"x-airflow-access names an unknown resource: {rule['resource']}")
+def _unknown_resource(rule: Rule) -> Iterator[str]:
+    resource, entity = rule.get("resource"), rule.get("access_entity")
+    if resource not in _RESOURCES:
+        yield f"the resource '{resource}'"
+    # A rule may be about a DAG itself, but not about views in general.
+    elif entity not in (_ENTITIES[resource].__members__ if resource in _ENTITIES else ()) and (
+        entity is not None or resource == "view"
+    ):
+        yield f"the access_entity '{entity}'"
 
 
-def _object_id(source: str | None, arguments: Mapping[str, Any], body: Any) -> str | None:
+def _unknown_place(rule: Rule, parameters: frozenset[str] | None) -> Iterator[str]:
+    source = rule.get("id_from")
     if source is None:
+        return
+    place, _, name = str(source).partition(".")
+    wrong = parameters is not None and place in ("path", "query") and name not in parameters
+    if wrong or not _PLACE.fullmatch(str(source)):
+        yield f"the id_from '{source}'"
+
+
+def object_id(rule: Rule, arguments: Mapping[str, Any], body: Any) -> str | None:
+    """Return the id of the object that a rule is about, None for no object in particular."""
+    source = rule.get("id_from")
+    if source is None or source == FOUND:
         return None
     place, _, name = source.partition(".")
     value = _pointed(body, name) if place == "body" else arguments.get(name)
     return None if value in (None, "", ANY) else str(value)
+
+
+def _ask(rule: Rule, permissions: Permissions, found: str | None, body: Any) -> None:
+    resource = rule["resource"]
+    if resource == "dag":
+        permissions.require_dag(found, rule["method"], rule.get("access_entity"))
+    elif resource == "view":
+        permissions.require_view(rule["access_entity"])
+    elif resource in _NAMED:
+        permissions.require_named(resource, found, rule["method"], _pointed(body, "team_name"))
+    elif resource != "power":
+        raise LookupError(f"x-airflow-access names an unknown resource: {resource}")
 
 
 def _pointed(body: Any, pointer: str) -> Any:
@@ -124,7 +249,17 @@ def _pointed(body: Any, pointer: str) -> Any:
     return body
 
 
+def _has_teams() -> bool:
+    return bool(conf.getboolean("core", "multi_team", fallback=False))
+
+
 def _team(dag_id: str | None) -> str | None:
-    if dag_id is None or not conf.getboolean("core", "multi_team", fallback=False):
-        return None
-    return DagModel.get_team_name(dag_id)
+    return None if dag_id is None or not _has_teams() else DagModel.get_team_name(dag_id)
+
+
+def _teams(named: _Named, object_id: str | None, method: str, wanted: str | None) -> set[str | None]:
+    """Return the teams to be asked about, as Airflow's own routes do (`_collect_teams_to_check`)."""
+    if not _has_teams():
+        return {None}
+    present = {named.team_of(object_id) if object_id else None} if method != "POST" else set()
+    return present | ({wanted} if method in ("POST", "PUT") else set())

@@ -9,20 +9,28 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import Context
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import jwt
-from airflow.api_fastapi.app import create_auth_manager, get_auth_manager, init_auth_manager
+from airflow.api_fastapi.app import (
+    create_auth_manager,
+    get_auth_manager,
+    get_auth_manager_cls,
+    init_auth_manager,
+)
 from airflow.api_fastapi.auth.managers.base_auth_manager import BaseAuthManager
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.configuration import conf
+from airflow.exceptions import AirflowConfigException
 from airflow.models.revoked_token import RevokedToken
 from airflow.utils.session import create_session
 
 from airflow_rest_api.security import fab_decoy
 from airflow_rest_api.services import errors
+from airflow_rest_api.settings import SettingsError
 
 Answer = TypeVar("Answer")
 
@@ -56,7 +64,14 @@ class LoginFailed(errors.Unauthenticated):
 
 
 def start(*, standalone: bool) -> None:
-    """Make the auth manager ready: standalone it is ours to initialise, in Airflow's API server it is there."""
+    """Make the auth manager ready: standalone it is ours to initialise, in Airflow's API server it is there.
+
+    Raises `SettingsError` when what is configured cannot be imported.
+    """
+    try:
+        get_auth_manager_cls()
+    except (AirflowConfigException, ImportError):
+        raise SettingsError(["[core] auth_manager: the class cannot be imported"]) from None
     if standalone:
         init_auth_manager()
     elif create_auth_manager() is not get_auth_manager():
@@ -78,7 +93,16 @@ def manager() -> BaseAuthManager[Any]:
 
 def is_fab() -> bool:
     """Tell whether Flask-AppBuilder's auth manager is configured."""
-    return any(base.__name__ == "FabAuthManager" for base in type(manager()).__mro__)
+    return _is_fab(type(manager()))
+
+
+def is_fab_configured() -> bool:
+    """Tell the same as `is_fab`, also where no auth manager was started."""
+    return _is_fab(get_auth_manager_cls())
+
+
+def _is_fab(kind: type) -> bool:
+    return any(base.__name__ == "FabAuthManager" for base in kind.__mro__)
 
 
 def is_simple() -> bool:
@@ -104,9 +128,8 @@ def log_in(username: str, password: str, provider: str) -> Any:
         return _simple_login(username, password)
     if is_fab():
         return _fab_login(username, password, provider)
-    name = type(manager()).__name__
     raise LoginNotSupported(
-        f"The auth manager '{name}' has its own login: use its token as the bearer token."
+        f"The auth manager '{name()}' has its own login: use its token as the bearer token."
     )
 
 
@@ -204,6 +227,23 @@ def _fab_application(fab: Any) -> Any:
         return fab.flask_app
 
 
+def name() -> str:
+    """Return the name of the configured auth manager's class."""
+    return type(manager()).__name__
+
+
+def roles_of(user: Any) -> list[str]:
+    """Return the names of a user's roles, where the manager has roles that we know."""
+    if is_simple():
+        return [user.role] if user.role else []
+    return sorted(role.name for role in user.roles) if is_fab() else []
+
+
+def role_ids_of(user: Any) -> list[int]:
+    """Return the ids of the roles of one of Flask-AppBuilder's users."""
+    return [role.id for role in user.roles]
+
+
 def claims_of(user: Any) -> dict[str, Any]:
     """Return the claims from which `user_from_claims` makes this user again."""
     return dict(manager().serialize_user(user))
@@ -229,6 +269,11 @@ def _current_simple_user(user: SimpleAuthManagerUser) -> Any:
         if known.username == user.username:
             return known
     raise errors.Unauthenticated("The user of this token is gone or inactive.", presented=True)
+
+
+def knows_users() -> bool:
+    """Tell whether users can be looked up by name: not with an auth manager that we do not know."""
+    return is_simple() or is_fab()
 
 
 def user_by_name(username: str) -> Any | None:
@@ -276,6 +321,12 @@ def user_from_airflow_token(token: str) -> Any:
         raise errors.Unauthenticated("The token has expired.", presented=True) from None
     except jwt.InvalidTokenError:
         raise errors.Unauthenticated("The token is not valid.", presented=True) from None
+
+
+def expiry_of(token: str) -> datetime | None:
+    """Return when a token expires that `user_from_airflow_token` has accepted, None for never."""
+    expires = _unverified(token).get("exp")
+    return None if expires is None else datetime.fromtimestamp(expires, timezone.utc)
 
 
 def revoke(token: str) -> None:

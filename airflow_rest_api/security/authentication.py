@@ -17,10 +17,11 @@ from airflow_rest_api.security import auth_manager, revocations
 from airflow_rest_api.security.access import caller_of
 from airflow_rest_api.security.access_tokens import AccessToken, AccessTokens
 from airflow_rest_api.security.keys import Keys, keyed_hash
+from airflow_rest_api.security.switches import Switches
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller, Credential
 from airflow_rest_api.services.database import reading
-from airflow_rest_api.settings import HeaderToken, Settings, SettingsError
+from airflow_rest_api.settings import Settings, SettingsError
 
 # How long a user may be remembered here. Flask-AppBuilder remembers users for `[fab] cache_ttl` (30 s) beside it.
 REMEMBER_SECONDS = 5.0
@@ -81,8 +82,9 @@ class Authenticator:
 
     def __init__(self, settings: Settings, keys: Keys, tokens: AccessTokens) -> None:
         self._tokens = tokens
+        self._switches = Switches.of(settings)
         self._fingerprint_key = keys.derived("fingerprints of tokens")
-        self._header_tokens = [(token, _expected(token)) for token in settings.http_tokens]
+        self._header_tokens = [(token, token.digest) for token in settings.http_tokens]
         self._memory: LRUCache[Credentials, tuple[Caller, float]] = LRUCache(_REMEMBERED)
         self._epoch = 0
         self._lock = threading.Lock()
@@ -94,6 +96,9 @@ class Authenticator:
             for token, _ in self._header_tokens
             if auth_manager.user_by_name(token.user) is None
         ]
+        if faults and not auth_manager.knows_users():
+            manager = auth_manager.name()
+            faults = [f"[rest_api] http_token: the auth manager '{manager}' looks no users up by name"]
         if faults:
             raise SettingsError(faults)
 
@@ -131,7 +136,9 @@ class Authenticator:
     def _by_bearer(self, token: str) -> Caller:
         if not self._tokens.is_own(token):
             user = auth_manager.user_from_airflow_token(token)
-            return caller_of(user, self._credential("airflow_token", token))
+            expires = auth_manager.expiry_of(token)
+            credential = self._credential("airflow_token", token, expires_at=expires)
+            return caller_of(user, credential, self._switches)
         said = self._tokens.verify(token)
         _require_alive(said)
         credential = self._credential(
@@ -141,7 +148,7 @@ class Authenticator:
             token_id=said.token_id,
             family_id=said.family_id,
         )
-        return caller_of(auth_manager.user_from_claims(said.user_claims), credential)
+        return caller_of(auth_manager.user_from_claims(said.user_claims), credential, self._switches)
 
     def _by_header(self, value: str) -> Caller:
         # The bytes as they came: an HTTP library writes a text beyond ASCII as UTF-8, or not at all.
@@ -151,7 +158,8 @@ class Authenticator:
         user = auth_manager.user_by_name(matches[0].user) if matches else None
         if user is None:
             raise errors.Unauthenticated("The header token is not valid.", presented=True)
-        return caller_of(user, self._credential("header_token", value, name=matches[0].name))
+        credential = self._credential("header_token", value, name=matches[0].name)
+        return caller_of(user, credential, self._switches)
 
     def _credential(self, kind: str, token: str, **facts: Any) -> Credential:
         return Credential(kind, keyed_hash(self._fingerprint_key, token)[:16], token, **facts)
@@ -164,9 +172,3 @@ def _require_alive(token: AccessToken) -> None:
     with reading() as session:
         if revocations.is_revoked(session, subjects):
             raise errors.Unauthenticated("The token was revoked.", presented=True)
-
-
-def _expected(token: HeaderToken) -> bytes:
-    if token.value.startswith("sha256:"):
-        return bytes.fromhex(token.value.removeprefix("sha256:"))
-    return hashlib.sha256(token.value.encode()).digest()

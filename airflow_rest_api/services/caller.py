@@ -45,6 +45,26 @@ class Permissions(Protocol):
     def may_dag(self, dag_id: str | None, method: str, access_entity: str | None = None) -> bool:
         """Tell whether the caller may use ``method`` on this part of the DAG; None is no DAG in particular."""
 
+    def require_view(self, view: str) -> None:
+        """Raise `Denied` unless the caller may see this view of Airflow's."""
+
+    def require_named(
+        self, resource: str, object_id: str | None, method: str, team: str | None = None
+    ) -> None:
+        """Raise `Denied` unless the caller may use ``method`` on a variable, connection or pool.
+
+        ``team`` is the one that a body names.
+        """
+
+    def require_switch(self, name: str) -> None:
+        """Raise `Denied` unless the setting ``name`` allows the operation here, whoever asks."""
+
+    def require_power(self, power: str) -> None:
+        """Raise `Denied` unless an administrator has granted the caller this power."""
+
+    def may_power(self, power: str) -> bool:
+        """Tell whether an administrator has granted the caller this power."""
+
 
 @dataclass(frozen=True)
 class Credential:

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from airflow.configuration import conf
+from airflow.configuration import AIRFLOW_CONFIG, conf
 
 
 def option(section: str, name: str) -> str | None:
     """Return the value of an option of `airflow.cfg` or the environment, None where it is not set or empty."""
     value = conf.get(section, name, fallback=None)
     return value or None
+
+
+def option_names(section: str) -> frozenset[str]:
+    """Return the names of the options that somebody has set in a section, in `airflow.cfg` or the environment."""
+    prefix = f"AIRFLOW__{section.upper()}__"
+    in_environment = {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
+    in_file = conf.options(section) if conf.has_section(section) else ()
+    return frozenset({*in_environment, *in_file})
+
+
+def file_path() -> Path:
+    """Return where `airflow.cfg` is."""
+    return Path(AIRFLOW_CONFIG)
+
+
+def plugins_folder() -> Path:
+    """Return the folder from which every process of Airflow imports plugins."""
+    return Path(conf.get("core", "plugins_folder"))
+
+
+def everybody_is_admin() -> bool:
+    """Tell whether the SimpleAuthManager makes an administrator of everybody, as `airflow standalone` sets it."""
+    return bool(conf.getboolean("core", "simple_auth_manager_all_admins", fallback=False))
 
 
 def connection_pool_size() -> int:

@@ -6,6 +6,7 @@ here, before the first request; `StartError` says it in one line each.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import connexion
-from connexion.exceptions import InvalidSpecification
 from connexion.middleware.context import ContextMiddleware
 from connexion.middleware.request_validation import RequestValidationMiddleware
 from connexion.middleware.security import SecurityMiddleware
@@ -21,28 +21,30 @@ from starlette.types import ASGIApp
 
 from airflow_rest_api import settings as settings_module
 from airflow_rest_api.legacy.router import LegacyRouter
-from airflow_rest_api.security import auth_manager
+from airflow_rest_api.security import auth_manager, powers
 from airflow_rest_api.security.access_tokens import AccessTokens
 from airflow_rest_api.security.audit import Audit
 from airflow_rest_api.security.authentication import Authenticator
-from airflow_rest_api.security.keys import Keys, SecretMissing, keyed_hash
+from airflow_rest_api.security.keys import Keys, keyed_hash
 from airflow_rest_api.security.login_limits import LoginLimits
 from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
+from airflow_rest_api.security.reviews import Reviewable, Reviews
 from airflow_rest_api.security.sessions import Sessions
-from airflow_rest_api.services import configuration, errors, watching
+from airflow_rest_api.services import configuration, watching
 from airflow_rest_api.services.background import KINDS, Background
 from airflow_rest_api.settings import Settings, SettingsError
-from airflow_rest_api.storage.manager import DatabaseAway, NotMigrated, ensure_migrated
-from airflow_rest_api.web import contract, guard, routing, schemas
+from airflow_rest_api.storage.manager import ensure_migrated
+from airflow_rest_api.web import contract, guard, routing, schemas, upload_roots
 from airflow_rest_api.web.answers import AnswerWriter
 from airflow_rest_api.web.arguments import ArgumentReader
 from airflow_rest_api.web.bodies import BodyReader
 from airflow_rest_api.web.bridge import Bridge, Workers
-from airflow_rest_api.web.contract import BASE_PATHS, ContractError, Document, Operation
+from airflow_rest_api.web.contract import BASE_PATHS, Document, Operation
 from airflow_rest_api.web.credentials import security_map
 from airflow_rest_api.web.doors import DOORS, FrontDoor, MountedDoor
 from airflow_rest_api.web.edge import Edge
+from airflow_rest_api.web.faults import Faults, StartError
 from airflow_rest_api.web.gate import Gate
 from airflow_rest_api.web.guard import Guard, Recorder
 from airflow_rest_api.web.idempotency import Idempotency
@@ -53,6 +55,12 @@ from airflow_rest_api.web.paths import PathTable
 from airflow_rest_api.web.validation import validator_map
 from airflow_rest_api.web.waiting import Waiting
 
+__all__ = ["StartError", "create_application", "create_mounted"]
+
+log = logging.getLogger(__name__)
+
+# Where there is no secret nothing is served; with this one the rest can be looked at.
+_STAND_IN = Keys(Settings(jwt_secret="-" * settings_module.SECRET_BYTES))
 # Under which name below `/v1/` each contract can be read.
 _SERVED = {"openapi": "openapi.yaml", "legacy": "legacy.yaml"}
 # What of Connexion's stack is used, behind our routing. Faults go up to the edge, which alone makes problems of
@@ -63,20 +71,13 @@ _STACK = (SecurityMiddleware, RequestValidationMiddleware, ContextMiddleware)
 _WITHOUT_BLOCKING = frozenset({"get_version", "get_liveness"})
 
 
-class StartError(Exception):
-    """The service cannot start; ``faults`` has one line for each reason."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
-
-
 @dataclass(frozen=True)
 class Resources:
     """What the handlers of one application may ask for by name, beside what the contract passes."""
 
     settings: Settings
     sessions: Sessions
+    reviews: Reviews
     metrics: Metrics
     audit: Audit
     idempotency: Idempotency
@@ -85,12 +86,8 @@ class Resources:
 
     def by_name(self) -> dict[str, Any]:
         """Return the resources by the names under which handlers ask for them."""
-        return {
-            "settings": self.settings,
-            "sessions": self.sessions,
-            "metrics": self.metrics,
-            "background": self.background,
-        }
+        names = ("settings", "sessions", "reviews", "metrics", "background")
+        return {name: getattr(self, name) for name in names}
 
 
 def create_application(*, looks_after_work: bool = False) -> ASGIApp:
@@ -98,94 +95,138 @@ def create_application(*, looks_after_work: bool = False) -> ASGIApp:
 
     A server ``looks_after_work``: its process takes over, or calls lost, what others have begun and left.
     """
-    application, edge = _checked(partial(_build, standalone=True, looks_after_work=looks_after_work))
+    application, edge = _build(standalone=True, looks_after_work=looks_after_work)
     return edge(FrontDoor(application))
 
 
 def create_mounted() -> dict[str, ASGIApp]:
     """Build the application for Airflow's API server: one ASGI application for each prefix; raises `StartError`."""
-    application, edge = _checked(partial(_build, standalone=False, looks_after_work=True))
+    application, edge = _build(standalone=False, looks_after_work=True)
     return {door.prefix: edge(MountedDoor(application, door)) for door in DOORS}
 
 
 _Built = tuple[ASGIApp, Callable[[ASGIApp], ASGIApp]]
 
 
-def _checked(build: Callable[[], _Built]) -> _Built:
-    try:
-        return build()
-    except SettingsError as fault:
-        raise StartError(fault.faults) from fault
-    except (
-        ContractError,
-        DatabaseAway,
-        InvalidSpecification,
-        NotMigrated,
-        SecretMissing,
-        errors.Refusal,
-        routing.HandlerError,
-        schemas.BrokenSchema,
-    ) as fault:
-        raise StartError([" ".join(str(fault).split())]) from fault
-
-
 def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
-    settings = settings_module.load(configuration.option, pool_size=configuration.connection_pool_size())
-    ensure_migrated()
+    faults = Faults()
+    settings = _settings(faults)
+    faults.attempt(ensure_migrated, None)
+    if not faults.attempt(partial(_start_auth_manager, standalone=standalone), instead=False):
+        faults.refuse()
+    faults.attempt(powers.prepare, None)
+    resources, authenticator = _resources(settings, faults)
+    contracts = _contracts(settings, resources, faults)
+    workers = Workers(settings.worker_threads)
+    connexion_app = faults.attempt(lambda: _connexion(contracts, authenticator, workers, settings), None)
+    faults.refuse()
+    assert connexion_app is not None
+    if looks_after_work:
+        resources.background.keep()
+    guarded = _guard(connexion_app, contracts, workers, resources)
+    documents = {stem: entry for stem, name in _SERVED.items() for entry in contracts if entry.name == name}
+    served = {stem: (entry.document, entry.base_path) for stem, entry in documents.items()}
+    return Pages(LegacyRouter(guarded), served), lambda inner: Edge(inner, resources.metrics)
+
+
+def _settings(faults: Faults) -> Settings:
+    """Read the settings; where some are wrong, what could be read of them."""
+    given = configuration.option_names(settings_module.SECTION)
+    pool_size = configuration.connection_pool_size()
+    try:
+        settings = settings_module.load(configuration.option, pool_size=pool_size, given=given)
+    except SettingsError as fault:
+        faults.add(fault.faults)
+        settings = fault.settings
+    faults.add(upload_roots.faults_of(settings.upload_roots))
+    return settings
+
+
+def _start_auth_manager(*, standalone: bool) -> bool:
     auth_manager.start(standalone=standalone)
-    keys = Keys(settings)
+    if auth_manager.is_simple() and configuration.everybody_is_admin():
+        log.warning("[core] simple_auth_manager_all_admins is set: whoever logs in is an administrator")
+    return True
+
+
+def _resources(settings: Settings, faults: Faults) -> tuple[Resources, Authenticator]:
+    keys = faults.attempt(lambda: Keys(settings), instead=_STAND_IN)
     access_tokens = AccessTokens(keys, timedelta(minutes=settings.access_token_minutes))
     refresh_tokens = RefreshTokens(keys, timedelta(days=settings.refresh_token_days))
     authenticator = Authenticator(settings, keys, access_tokens)
-    authenticator.check_header_tokens()
-    sessions = Sessions(access_tokens, refresh_tokens, LoginLimits(keys), authenticator.forget)
+    faults.attempt(authenticator.check_header_tokens, None)
     metrics = Metrics()
-    state_hash = partial(keyed_hash, keys.derived("states of objects"))
-    repetitions = Idempotency(partial(keyed_hash, keys.derived("idempotency keys")))
-    background = Background(KINDS, metrics.background_failures.inc)
-    if looks_after_work:
-        background.keep()
-    audit = Audit(metrics.audit_failures.inc)
-    resources = Resources(settings, sessions, metrics, audit, repetitions, state_hash, background)
-    contracts = [_Contract(name, contract.load(name), resources) for name in _names(settings)]
-    workers = Workers(settings.worker_threads)
-    guarded = _guard(_connexion(contracts, authenticator, workers, settings), contracts, workers, resources)
-    documents = {stem: entry for stem, name in _SERVED.items() for entry in contracts if entry.name == name}
-    served = {stem: (entry.document, entry.base_path) for stem, entry in documents.items()}
-    return Pages(LegacyRouter(guarded), served), lambda inner: Edge(inner, metrics)
+    resources = Resources(
+        settings=settings,
+        sessions=Sessions(access_tokens, refresh_tokens, LoginLimits(keys), authenticator.forget),
+        reviews=Reviews(faults.attempt(_reviewables, instead=[])),
+        metrics=metrics,
+        audit=Audit(metrics.audit_failures.inc),
+        idempotency=Idempotency(partial(keyed_hash, keys.derived("idempotency keys"))),
+        state_hash=partial(keyed_hash, keys.derived("states of objects")),
+        background=Background(KINDS, metrics.background_failures.inc),
+    )
+    return resources, authenticator
 
 
-def _names(settings: Settings) -> list[str]:
+def _reviewables() -> list[Reviewable]:
+    document = contract.load()
+    return [_reviewable(document, operation) for operation in contract.operations(document)]
+
+
+def _reviewable(document: Document, operation: Operation) -> Reviewable:
+    places = [(entry["in"], entry["name"]) for entry in contract.parameters(document, operation)]
+    return Reviewable(
+        operation_id=operation.operation_id,
+        rules=operation.access or (),
+        parameters=frozenset(name for place, name in places if place in ("path", "query")),
+        path_parameters=frozenset(name for place, name in places if place == "path"),
+    )
+
+
+def _contracts(settings: Settings, resources: Resources, faults: Faults) -> list[_Contract]:
     legacy = ["legacy.yaml", "legacy_security.yaml"] if settings.legacy_enabled else []
-    return ["openapi.yaml", *legacy]
+    found = [
+        faults.attempt(partial(_Contract.read, name, resources), None) for name in ["openapi.yaml", *legacy]
+    ]
+    return [entry for entry in found if entry is not None]
 
 
 class _Contract:
     """One contract with everything compiled from it."""
 
     def __init__(self, name: str, document: Document, resources: Resources) -> None:
+        """Compile; raises `StartError` with what is wrong with any of the operations."""
         self.name = name
         self.document = _named_header(document, resources.settings.http_token_header)
         self.base_path = BASE_PATHS[name]
         self.operations = contract.operations(document)
-        faults = [fault for operation in self.operations for fault in routing.refuse_unsupported(operation)]
-        if faults:
-            raise StartError(faults)
+        self.readers: dict[str, ArgumentReader] = {}
+        self.bodies: dict[str, BodyReader] = {}
+        self.endpoints: dict[str, Callable[[], Any]] = {}
         components = schemas.json_components(document)
         gate = Gate(resources.audit)
-        self.readers = {
-            operation.operation_id: ArgumentReader(document, operation, components)
-            for operation in self.operations
-        }
-        self.bodies = {
-            operation.operation_id: BodyReader(operation.definition["requestBody"], components)
-            for operation in self.operations
-            if "requestBody" in operation.definition
-        }
-        self.endpoints = {
-            operation.operation_id: self._endpoint(operation, components, gate, resources)
-            for operation in self.operations
-        }
+        faults = Faults()
+        for operation in self.operations:
+            faults.attempt(partial(self._compile, operation, components, gate, resources), None)
+        faults.refuse()
+
+    @classmethod
+    def read(cls, name: str, resources: Resources) -> _Contract:
+        """Read the contract from its files and compile it."""
+        return cls(name, contract.load(name), resources)
+
+    def _compile(
+        self, operation: Operation, components: Mapping[str, Any], gate: Gate, resources: Resources
+    ) -> None:
+        unsupported = list(routing.refuse_unsupported(self.document, operation))
+        if unsupported:
+            raise StartError(unsupported)
+        name, definition = operation.operation_id, operation.definition
+        self.readers[name] = ArgumentReader(self.document, operation, components)
+        if "requestBody" in definition:
+            self.bodies[name] = BodyReader(definition["requestBody"], components)
+        self.endpoints[name] = self._endpoint(operation, components, gate, resources)
 
     def _endpoint(
         self, operation: Operation, components: Mapping[str, Any], gate: Gate, resources: Resources

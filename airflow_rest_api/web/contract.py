@@ -157,12 +157,14 @@ def _entry(file: str, name: str, referrer: str) -> Any:
 
 
 def dereference(document: Document, node: Any) -> Any:
-    """Return what a local reference stands for, and anything else as it is."""
+    """Return what a local reference stands for, and anything else as it is; raises `ContractError` for nothing."""
     while isinstance(node, dict) and "$ref" in node:
-        _, _, pointer = node["$ref"].partition("#/")
+        reference = node["$ref"]
         node = document
-        for part in pointer.split("/"):
-            node = node[part]
+        for part in reference.partition("#/")[2].split("/"):
+            node = node.get(part) if isinstance(node, dict) else None
+        if node is None:
+            raise ContractError(f"the reference '{reference}' leads nowhere")
     return node
 
 

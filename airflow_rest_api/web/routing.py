@@ -225,11 +225,12 @@ def _kinds(operation: contract.Operation) -> Iterator[str]:
         yield f"the operation '{operation.operation_id}' waits for '{rule.get('kind')}', which nobody watches"
 
 
-def refuse_unsupported(operation: contract.Operation) -> Iterator[str]:
+def refuse_unsupported(document: contract.Document, operation: contract.Operation) -> Iterator[str]:
     """Yield what in the definition of an operation this frame does not carry out."""
     if operation.access is None and not operation.anonymous:
         yield f"the operation '{operation.operation_id}' has no x-airflow-access"
-    for name in access.unknown(operation.access or ()):
+    names = [entry["name"] for entry in contract.parameters(document, operation)]
+    for name in access.unknown(operation.access or (), names):
         yield f"the x-airflow-access of '{operation.operation_id}' has {name}, which is unknown"
     yield from _kinds(operation)
     for media_type in operation.definition.get("requestBody", {}).get("content", {}):

@@ -21,7 +21,7 @@ ORDER = [
 TWO_MEDIA_TYPES = {"get_dag_source", "get_log"}
 PROPER_NOUNS = {"Airflow", "Prometheus", "Swagger"}
 RULE_KEYS = {"resource", "method", "access_entity", "id_from", "when", "switch", "power"}
-RESOURCES = {"dag", "view", "pool", "variable", "connection", "configuration", "asset", "custom_view"}
+RESOURCES = {"dag", "view", "pool", "variable", "connection", "power"}
 SELF_BOUNDED = {"date-time", "date", "uuid"}
 
 every_operation = pytest.mark.parametrize(

@@ -14,11 +14,10 @@ AIRFLOW_ROOMS = ("services", "security", "storage", "plugin")
 WEB_FRAMES = ("flask", "connexion", "starlette", "fastapi", "werkzeug", "uvicorn", "a2wsgi")
 PRIVATE_TO_AIRFLOW = ("airflow.api_fastapi.core_api", "airflow.api_fastapi.common")
 # What the web frame shares with the services: their refusals, the caller, Airflow's configuration, what becomes
-# of repeated calls, answers with a state,
-# what has come to its end, and who carries out work.
+# of repeated calls, answers with a state, what has come to its end, and who carries out work.
 SHARED_WITH_WEB = ("errors", "caller", "configuration", "retries", "states", "watching", "background")
-# The work of the tag Security is done in the security room.
-SECURITY_SERVICE = f"{PRODUCT}.security.sessions"
+# The work of the tag Security is done in the security room: logging in, and telling what a caller may do.
+SECURITY_SERVICES = [f"{PRODUCT}.security.{name}" for name in ("sessions", "reviews")]
 
 
 def sources() -> dict[str, str]:
@@ -78,7 +77,7 @@ def closed_to(where: str) -> list[str]:
 def open_to(where: str) -> list[str]:
     rooms = {
         "web": [f"{PRODUCT}.services.{name}" for name in SHARED_WITH_WEB],
-        "handlers": [SECURITY_SERVICE],
+        "handlers": SECURITY_SERVICES,
     }
     return rooms.get(where, [])
 
@@ -118,6 +117,7 @@ def test_a_trespass_is_seen(module, line):
         ("airflow_rest_api.plugin", "from airflow.plugins_manager import AirflowPlugin"),
         ("handlers.dag", "from airflow_rest_api.services import dag as service"),
         ("handlers.security", "from airflow_rest_api.security.sessions import Sessions"),
+        ("handlers.security", "from airflow_rest_api.security.reviews import Reviews"),
         ("airflow_rest_api.services.dag", "from airflow.models.dag import DagModel"),
     ],
 )

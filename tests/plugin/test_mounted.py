@@ -96,6 +96,21 @@ def test_a_wrong_setting_never_stops_airflow_and_the_mount_says_why(home):
     assert "[rest_api] worker_threads: 'many' is not a whole number" in mount
 
 
+def test_every_fault_of_the_start_is_in_the_mounts_answer(home):
+    version, mount = answers(
+        home,
+        ["/api/v2/version", "/rest_api/v1/version"],
+        AIRFLOW__REST_API__DEPLOY_ENABLE="True",
+        AIRFLOW__REST_API__HTTP_TOKEN="ci:ghost:value",
+    )
+    assert version.startswith("200")
+    assert mount.startswith("503")
+    assert (
+        "deploy_enable: there is no such setting; did you mean deploy_enabled?; [rest_api] http_token"
+        in mount
+    )
+
+
 def test_a_path_before_everything_is_kept(home):
     below, contract, plugins = answers(
         home,

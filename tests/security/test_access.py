@@ -28,6 +28,15 @@ def asked(monkeypatch, rest):
         asked.append(("view", access_view.name))
         return asked.answer
 
+    def is_authorized_named(kind, name):
+        def question(self, *, method, user, details=None):
+            asked.append((kind, method, getattr(details, name), details.team_name))
+            return asked.answer
+
+        return question
+
+    for kind, name in {"variable": "key", "connection": "conn_id", "pool": "name"}.items():
+        monkeypatch.setattr(manager, f"is_authorized_{kind}", is_authorized_named(kind, name))
     monkeypatch.setattr(manager, "is_authorized_dag", is_authorized_dag)
     monkeypatch.setattr(manager, "is_authorized_view", is_authorized_view)
     return asked
@@ -67,6 +76,25 @@ class TestRules:
                 None,
                 ("view", "IMPORT_ERRORS"),
             ),
+            (
+                rule(resource="variable", id_from="path.variable_key"),
+                {"variable_key": "a/b"},
+                None,
+                ("variable", "GET", "a/b", None),
+            ),
+            (
+                rule(resource="connection", method="POST", id_from="body./connection_id"),
+                {},
+                {"connection_id": "db", "team_name": "red"},
+                ("connection", "POST", "db", None),
+            ),
+            (
+                rule(resource="pool", method="DELETE", id_from="path.pool_name"),
+                {"pool_name": "small"},
+                None,
+                ("pool", "DELETE", "small", None),
+            ),
+            (rule(resource="pool"), {}, None, ("pool", "GET", None, None)),
         ],
     )
     def test_a_rule_is_one_question(self, asked, caller, given, arguments, body, question):
@@ -98,6 +126,14 @@ class TestRules:
                 {"resource": "view", "method": "GET", "access_entity": "PLUGINS"},
                 "The user 'op' may not do this (GET on the view PLUGINS).",
             ),
+            (
+                rule(resource="pool", id_from="path.dag_id"),
+                "The user 'op' may not do this (GET on the pool 'etl').",
+            ),
+            (
+                rule(resource="variable", method="POST"),
+                "The user 'op' may not do this (POST on variables).",
+            ),
         ],
     )
     def test_a_refusal_names_user_and_thing(self, asked, caller, given, said):
@@ -110,6 +146,18 @@ class TestRules:
         with pytest.raises(LookupError, match="spaceship"):
             access.require([rule(resource="spaceship")], caller, {}, None)
 
+    @pytest.mark.parametrize("resource", ["dag", "view", "variable"])
+    def test_a_question_that_the_manager_does_not_know_is_answered_with_no(
+        self, asked, caller, monkeypatch, resource
+    ):
+        def refuse(self, **_):
+            raise NotImplementedError("not compatible with multi-team")
+
+        monkeypatch.setattr(type(auth_manager.manager()), f"is_authorized_{resource}", refuse)
+        entity = {"access_entity": "PLUGINS"} if resource == "view" else {}
+        with pytest.raises(errors.Denied):
+            access.require([rule(resource=resource, **entity)], caller, {}, None)
+
     def test_the_first_rule_that_fails_ends_it(self, asked, caller):
         asked.answer = False
         with pytest.raises(errors.Denied):
@@ -118,6 +166,15 @@ class TestRules:
 
 
 class TestDagScope:
+    def test_a_manager_that_lists_no_dags_permits_none(self, rest, caller, monkeypatch):
+        def refuse(self, **_):
+            raise NotImplementedError
+
+        monkeypatch.setattr(auth_manager, "knows_no_single_dags", lambda: False)
+        monkeypatch.setattr(type(auth_manager.manager()), "get_authorized_dag_ids", refuse)
+        scope = caller.permissions.dag_scope("GET")
+        assert (scope.dag_ids, scope.everything) == (frozenset(), False)
+
     def test_who_may_read_everything_is_not_given_a_list(self, rest, caller):
         from airflow.models.dag import DagModel
 
@@ -164,3 +221,50 @@ class TestTeams:
         assert caller.permissions.may_dag("etl", "GET")
         assert caller.permissions.may_dag(None, "GET")
         assert seen == ["team of etl", None]
+
+    @pytest.mark.parametrize(
+        ("method", "body", "teams"),
+        [
+            ("GET", None, {"red"}),
+            ("DELETE", None, {"red"}),
+            ("POST", {"team_name": "blue"}, {"blue"}),
+            ("POST", {}, {None}),
+            ("PUT", {"team_name": "blue"}, {"red", "blue"}),
+            ("PUT", {"team_name": "red"}, {"red"}),
+            ("PUT", {}, {"red", None}),
+        ],
+    )
+    @pytest.mark.parametrize("resource", ["variable", "connection", "pool"])
+    def test_a_change_is_one_of_the_team_that_has_it_and_of_the_one_that_gets_it(
+        self, asked, caller, monkeypatch, resource, method, body, teams
+    ):
+        monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+        known = access._NAMED[resource]._replace(team_of=lambda name: "red" if name == "mine" else None)
+        monkeypatch.setitem(access._NAMED, resource, known)
+        given = rule(resource=resource, method=method, id_from="path.name")
+        access.require([given], caller, {"name": "mine"}, body)
+        assert [question[:3] for question in asked] == [(resource, method, "mine")] * len(teams)
+        assert {question[3] for question in asked} == teams
+
+    @pytest.mark.parametrize("resource", ["variable", "connection", "pool"])
+    def test_the_team_is_read_from_the_object(self, asked, caller, monkeypatch, resource):
+        monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+        access.require(
+            [rule(resource=resource, id_from="path.name")], caller, {"name": "no_such_thing"}, None
+        )
+        access.require([rule(resource=resource)], caller, {}, None)
+        assert asked == [(resource, "GET", "no_such_thing", None), (resource, "GET", None, None)]
+
+    def test_one_team_that_refuses_is_enough(self, rest, caller, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+        known = access._NAMED["pool"]._replace(team_of=lambda _: "red")
+        monkeypatch.setitem(access._NAMED, "pool", known)
+        monkeypatch.setattr(
+            type(auth_manager.manager()),
+            "is_authorized_pool",
+            lambda self, *, details, **_: details.team_name == "red",
+        )
+        given = rule(resource="pool", method="PUT", id_from="path.pool_name")
+        access.require([given], caller, {"pool_name": "small"}, {"team_name": "red"})
+        with pytest.raises(errors.Denied):
+            access.require([given], caller, {"pool_name": "small"}, {"team_name": "blue"})
