@@ -20,11 +20,15 @@ from sqlalchemy.orm import Session
 from airflow_rest_api.security import login_names
 from airflow_rest_api.security.keys import Keys, keyed_hash
 from airflow_rest_api.security.networks import network_of
+from airflow_rest_api.security.turns import Turns
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.database import reading, write
 from airflow_rest_api.storage.tables import login_failure as table
 
 WINDOW = timedelta(minutes=15)
+# Attempts count as failed until they are known to have succeeded, so that of many good ones at once some wait for the
+# others, and find the count low again.
+AT_ONCE = 4
 # How often a row may be made by another call at the same time, and be gone again, before this gives up.
 _ATTEMPTS = 5
 
@@ -104,6 +108,7 @@ class LoginLimits:
 
     def __init__(self, keys: Keys) -> None:
         self._key = keys.derived("login limits")
+        self._turns = Turns(AT_ONCE)
 
     @contextmanager
     def attempt(self, username: str, client: str) -> Iterator[bool]:
@@ -115,13 +120,17 @@ class LoginLimits:
         it was not the caller who failed.
         """
         buckets = self._buckets(username, network_of(client))
-        admitted = _reserved(buckets)
-        try:
-            yield admitted
-        except (errors.Denied, errors.Unavailable):
-            write(lambda session: _give_back(session, buckets.counted(admitted=admitted)))
-            raise
-        write(lambda session: _forget(session, buckets))
+        with reading() as session:
+            # Refused by reading alone, and without waiting for a turn: a flood of guesses writes nothing.
+            _require_open(session, [buckets.name, buckets.network], _now())
+        with self._turns.taken(buckets.name.key):
+            admitted = _reserved(buckets)
+            try:
+                yield admitted
+            except (errors.Denied, errors.Unavailable):
+                write(lambda session: _give_back(session, buckets.counted(admitted=admitted)))
+                raise
+            write(lambda session: _forget(session, buckets))
 
     def _buckets(self, username: str, network: str) -> _Buckets:
         name = login_names.read(username)
@@ -137,9 +146,6 @@ class LoginLimits:
 
 def _reserved(buckets: _Buckets) -> bool:
     """Count an attempt; tell whether the account takes it too. Raises `TooManyLogins`."""
-    with reading() as session:
-        # Refused by reading alone: a flood of guesses writes nothing.
-        _require_open(session, [buckets.name, buckets.network], _now())
     # Where another attempt made a row first, there is one to count in now.
     counting = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(errors.AlreadyExists),

@@ -196,10 +196,12 @@ class TestLogout:
 
 class TestHeaderTokens:
     def test_they_belong_to_no_login(self, build, rest):
+        from airflow_rest_api.security.login_limits import LoginLimits
         from airflow_rest_api.security.sessions import NothingToLogOut, Sessions
         from airflow_rest_api.services.caller import Caller, Credential
 
-        sessions = Sessions(issuers.access_tokens(), issuers.refresh_tokens(), lambda: None)
+        limits = LoginLimits(issuers.keys())
+        sessions = Sessions(issuers.access_tokens(), issuers.refresh_tokens(), limits, lambda: None)
         caller = Caller("op", "op", None, None, Credential("header_token", "f" * 16, "secret"))
         with pytest.raises(NothingToLogOut):
             sessions.logout(caller)
