@@ -65,7 +65,7 @@ class Reviews:
         for parameter in review.get("arguments", {}):
             if parameter not in operation.parameters:
                 raise ReviewOfUnknown(
-                    f"The operation '{name}' has no parameter '{parameter}'.", operation_id=name
+                    f"The operation '{name}' has no parameter '{parameter[:100]}'.", operation_id=name
                 )
         return operation
 

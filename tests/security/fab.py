@@ -123,6 +123,13 @@ def observe() -> dict[str, Any]:
         found[f"other {name}"] = client.get("dags/manual", headers=headers).status_code
         change = client.patch("dags/etl", json={"is_paused": False}, headers=headers)
         found[f"change {name}"] = change.status_code
+        me = client.get("security/me", headers=headers).json()
+        found[f"me {name}"] = [me["username"], me["auth_manager"], me["roles"], me["powers"]]
+        reviews = [
+            {"operation_id": "get_dag", "arguments": {"dag_id": dag_id}} for dag_id in ("etl", "manual")
+        ]
+        answer = client.post("security/accessReview", json={"reviews": reviews}, headers=headers).json()
+        found[f"review {name}"] = [entry["allowed"] for entry in answer["reviews"]]
     renewed = client.post("security/refresh", json={"refresh_token": tokens["fab_viewer"]["refresh_token"]})
     found["refresh"] = renewed.status_code
     own = auth_manager.manager().generate_jwt(auth_manager.user_by_name("fab_viewer"))

@@ -57,6 +57,14 @@ def test_permissions_are_flask_appbuilders(found):
     assert found["dags fab_admin"] == found["dags fab_viewer"] > 1
 
 
+def test_who_is_calling_and_what_they_may_are_flask_appbuilders_to_tell(found):
+    every = ["deploy", "files", "components", "test"]
+    assert found["me fab_admin"] == ["fab_admin", "FabAuthManager", ["Admin"], every]
+    assert found["me fab_one_dag"] == ["fab_one_dag", "FabAuthManager", ["OneDag"], []]
+    assert found["review fab_viewer"] == [True, True]
+    assert found["review fab_one_dag"] == [True, False]
+
+
 def test_every_kind_of_token_works(found):
     assert (found["refresh"], found["airflow"], found["header"]) == (200, 200, 401)
 

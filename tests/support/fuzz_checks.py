@@ -20,6 +20,7 @@ SEMANTIC = {
     "order-not-allowed",
     "partition-days-need-dag",
     "refresh-token-missing",
+    "review-of-unknown",
     "selection-ambiguous",
 }
 PREFIX = "urn:airflow-rest-api:problem:"
