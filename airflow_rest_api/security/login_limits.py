@@ -164,8 +164,8 @@ def _reserve(session: Session, buckets: _Buckets) -> bool:
     for bucket in (buckets.name, buckets.network):
         if not _count(session, bucket, now):
             _require_open(session, [buckets.name, buckets.network], now)
-            # It opened in the moment between the two statements.
-            raise TooManyLogins(timedelta(seconds=1))
+            # It was made, or opened, in the moment between the statements: counted anew.
+            raise errors.AlreadyExists("The count has changed.")
     return _count(session, buckets.account, now)
 
 

@@ -24,6 +24,7 @@ def change_all(rest, token, caplog):
             with httpx.Client(timeout=60) as http:
                 if number % 3 == 0:
                     answer = http.post(f"{root}/security/login", json=login)
+                    assert answer.status_code == 200, answer.text
                     spent = {"refresh_token": answer.json()["refresh_token"]}
                     return http.post(f"{root}/security/refresh", json=spent)
                 if number % 3 == 1:
