@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from benchmark import processes
 
-from tests.support import environment, template
+from tests.support import dying, environment, template
 
 READY_SECONDS = 120
 # Airflow writes sets into some sentences: only with the same seed are they in the same order in two processes.
@@ -21,6 +21,10 @@ PROGRAMS = Path(sys.executable).parent
 COMMANDS = {
     "mounted": ["airflow", "api-server", "--apps", "core", "--workers", "1", "--host", "127.0.0.1", "--port"],
     "standalone": ["airflow-rest-api", "serve", "--workers", "1", "--host", "127.0.0.1", "--port"],
+}
+_DYING = ["python", "-m", "tests.support.dying"]
+FAULTY_COMMANDS = {
+    f"dying when {moment}": [*_DYING, moment, *COMMANDS["standalone"][1:]] for moment in dying.MOMENTS
 }
 
 
@@ -43,7 +47,7 @@ def running(way: str, home: Path, **settings: str) -> Iterator[Server]:
     if not (home / "airflow.db").exists():
         template.copy_to(home)
     port, log = processes.free_port(), home / f"{way}.log"
-    program, *arguments = COMMANDS[way]
+    program, *arguments = {**COMMANDS, **FAULTY_COMMANDS}[way]
     server = processes.start([str(PROGRAMS / program), *arguments, str(port)], log, env=variables)
     try:
         url = f"http://127.0.0.1:{port}"
