@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import flask
 import orjson
 from werkzeug.datastructures import MIMEAccept
 
+from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors
 from airflow_rest_api.web import contract
 from airflow_rest_api.web.schemas import Schema
@@ -31,11 +32,13 @@ class AnswerWriter:
         document: contract.Document,
         operation: contract.Operation,
         components: Mapping[str, Any],
+        redactor: Redactor,
         *,
         validate: bool,
     ) -> None:
         """Compile the schema of the answer, unless ``validate`` is off."""
         self._operation = operation
+        self._redactor = redactor
         self._status = operation.status
         self._media_types = operation.media_types
         self._schema = _schema(document, operation, components) if validate else None
@@ -66,10 +69,10 @@ class AnswerWriter:
         if media_type == contract.JSON:
             return flask.Response(self._json(result), self._status, content_type=contract.JSON)
         content_type = f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
-        return flask.Response(_parts(result), self._status, content_type=content_type)
+        return flask.Response(self._parts(result), self._status, content_type=content_type)
 
     def _json(self, result: Any) -> bytes:
-        raw = orjson.dumps(result, option=_OPTIONS)
+        raw = self._redactor.json(orjson.dumps(result, option=_OPTIONS))
         if self._schema is not None:
             # What is sent is checked, not what was meant: dates and ids are texts by now.
             sent = orjson.loads(raw)
@@ -78,6 +81,18 @@ class AnswerWriter:
                 raise AnswerBreaksContract(self._operation.operation_id)
         return raw
 
+    def _parts(self, result: str | bytes | Iterable[bytes]) -> str | bytes | Iterator[bytes]:
+        if isinstance(result, str):
+            return self._redactor.text(result)
+        if isinstance(result, bytes):
+            return self._redactor.part(result)
+        return self._each(result)
+
+    def _each(self, parts: Iterable[bytes]) -> Iterator[bytes]:
+        # Services cut between lines, within which every secret is whole.
+        for part in parts:
+            yield self._redactor.part(part)
+
 
 def _schema(
     document: contract.Document, operation: contract.Operation, components: Mapping[str, Any]
@@ -85,7 +100,3 @@ def _schema(
     response = contract.dereference(document, operation.definition["responses"][str(operation.status)])
     media = response.get("content", {}).get(contract.JSON)
     return Schema(media["schema"], components, formats=False) if media else None
-
-
-def _parts(result: Any) -> Any:
-    return result if isinstance(result, (str, bytes, Iterator)) else iter(result)

@@ -26,13 +26,14 @@ from airflow_rest_api.security.access_tokens import AccessTokens
 from airflow_rest_api.security.audit import Audit
 from airflow_rest_api.security.authentication import Authenticator
 from airflow_rest_api.security.keys import Keys, SecretMissing
+from airflow_rest_api.security.redaction import Redactor, of_installation
 from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.sessions import Sessions
 from airflow_rest_api.services import configuration, errors
 from airflow_rest_api.settings import Settings, SettingsError
 from airflow_rest_api.storage.manager import DatabaseAway, NotMigrated, ensure_migrated
-from airflow_rest_api.web import contract, guard, routing, schemas
+from airflow_rest_api.web import contract, guard, logs, routing, schemas
 from airflow_rest_api.web.answers import AnswerWriter
 from airflow_rest_api.web.arguments import ArgumentReader
 from airflow_rest_api.web.bodies import BodyReader
@@ -75,6 +76,7 @@ class Resources:
     sessions: Sessions
     metrics: Metrics
     audit: Audit
+    redactor: Redactor
 
     def by_name(self) -> dict[str, Any]:
         """Return the resources by the names under which handlers ask for them."""
@@ -116,6 +118,8 @@ def _checked(build: Callable[[], _Built]) -> _Built:
 
 def _build(*, standalone: bool) -> _Built:
     settings = settings_module.load(configuration.option, pool_size=configuration.connection_pool_size())
+    redactor = of_installation(settings)
+    logs.install(redactor, standalone=standalone)
     ensure_migrated()
     auth_manager.start(standalone=standalone)
     keys = Keys(settings)
@@ -125,13 +129,14 @@ def _build(*, standalone: bool) -> _Built:
     authenticator.check_header_tokens()
     sessions = Sessions(access_tokens, refresh_tokens, authenticator.forget)
     metrics = Metrics()
-    resources = Resources(settings, sessions, metrics, Audit(metrics.audit_failures.inc))
+    audit = Audit(metrics.audit_failures.inc, redactor)
+    resources = Resources(settings, sessions, metrics, audit, redactor)
     contracts = [_Contract(name, contract.load(name), resources) for name in _names(settings)]
     workers = Workers(settings.worker_threads)
     guarded = _guard(_connexion(contracts, authenticator, workers, settings), contracts, workers, resources)
     documents = {stem: entry for stem, name in _SERVED.items() for entry in contracts if entry.name == name}
     served = {stem: (entry.document, entry.base_path) for stem, entry in documents.items()}
-    return Pages(LegacyRouter(guarded), served), lambda inner: Edge(inner, metrics)
+    return Pages(LegacyRouter(guarded), served), lambda inner: Edge(inner, metrics, redactor)
 
 
 def _names(settings: Settings) -> list[str]:
@@ -170,7 +175,8 @@ class _Contract:
         self, operation: Operation, components: Mapping[str, Any], gate: Gate, resources: Resources
     ) -> Callable[[], Any]:
         validate = resources.settings.validate_responses
-        writer = AnswerWriter(self.document, operation, components, validate=validate)
+        redactor = resources.redactor
+        writer = AnswerWriter(self.document, operation, components, redactor, validate=validate)
         reader = self.readers[operation.operation_id]
         endpoint = routing.Endpoint(operation, reader, writer, gate, resources.by_name())
         return endpoint.answer
@@ -188,7 +194,7 @@ def _guard(application: ASGIApp, contracts: list[_Contract], workers: Workers, r
     table = PathTable((entry.base_path, entry.document, entry.operations) for entry in contracts)
     operations = guard.by_place((entry.base_path, entry.operations) for entry in contracts)
     limits = BodyLimits(resources.settings.max_body_kib * 1024)
-    refusals = Refusals(resources.metrics.audit_failures.inc)
+    refusals = Refusals(resources.metrics.audit_failures.inc, resources.redactor)
     return Guard(application, table, operations, limits, Recorder(resources.audit, refusals, workers))
 
 

@@ -12,6 +12,7 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.web import exchange, problems
 from airflow_rest_api.web.metrics import Metrics
 
@@ -29,9 +30,10 @@ _DEFAULTS = (
 class Edge:
     """The outermost ASGI layer of the application."""
 
-    def __init__(self, application: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, application: ASGIApp, metrics: Metrics, redactor: Redactor) -> None:
         self._application = application
         self._metrics = metrics
+        self._redactor = redactor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; every other kind of connection is refused."""
@@ -53,7 +55,8 @@ class Edge:
         except Exception as fault:
             if answer.started:
                 raise
-            await answer.send_problem(problems.of(fault, request_id=answer.exchange.request_id))
+            problem = problems.of(fault, request_id=answer.exchange.request_id)
+            await answer.send_problem(problem, self._redactor)
 
 
 def _as_get(scope: Scope) -> Scope:
@@ -96,8 +99,9 @@ class _Answer:
             message = {**message, "body": b""}
         await self._send(message)
 
-    async def send_problem(self, problem: problems.Problem) -> None:
+    async def send_problem(self, problem: problems.Problem, redactor: Redactor) -> None:
         body = problem.body(instance=self.exchange.instance, request_id=self.exchange.request_id)
+        body = redactor.json(body)
         headers = [
             (b"content-type", problems.MEDIA_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),
