@@ -13,18 +13,8 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_rest_api.security.redaction import Redactor
-from airflow_rest_api.web import exchange, problems
+from airflow_rest_api.web import exchange, headers, problems
 from airflow_rest_api.web.metrics import Metrics
-
-_SECURITY_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
-# Pages bring a policy of their own; nothing else may be rendered, framed or cached.
-_DEFAULTS = (
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cache-control", b"no-store"),
-)
 
 
 class Edge:
@@ -102,23 +92,19 @@ class _Answer:
     async def send_problem(self, problem: problems.Problem, redactor: Redactor) -> None:
         body = problem.body(instance=self.exchange.instance, request_id=self.exchange.request_id)
         body = redactor.json(body)
-        headers = [
+        head = [
             (b"content-type", problems.MEDIA_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),
             *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
         ]
-        await self.send({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await self.send({"type": "http.response.start", "status": problem.status, "headers": head})
         await self.send({"type": "http.response.body", "body": body})
 
-    def _completed(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        kept = [
-            entry for entry in headers if status != HTTPStatus.NO_CONTENT or not _describes_body(entry[0])
-        ]
+    def _completed(self, status: int, made: Iterable[headers.Header]) -> list[headers.Header]:
+        kept = [entry for entry in made if status != HTTPStatus.NO_CONTENT or not _describes_body(entry[0])]
         present = {name for name, _ in kept}
         kept.append((b"x-request-id", self.exchange.request_id.encode()))
-        kept += _SECURITY_HEADERS
-        kept += [entry for entry in _DEFAULTS if entry[0] not in present]
-        return kept
+        return kept + headers.completing(self._scope.get("scheme"), present)
 
 
 def _describes_body(name: bytes) -> bool:

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from airflow_rest_api.web import limits
+from tests.support.headers import wrong
 from tests.web import small
 from tests.web.small import Wire, operation, parameter
 
@@ -49,6 +50,7 @@ def refused(wire, status):
     code, headers, body = wire.answer()
     assert code == status, body
     assert headers["content-type"] == "application/problem+json"
+    assert wrong(headers) == []
     document = json.loads(body)
     assert document["status"] == status
     return document
