@@ -9,6 +9,7 @@ from typing import Any
 import flask
 import orjson
 from werkzeug.datastructures import MIMEAccept
+from werkzeug.wsgi import ClosingIterator
 
 from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors
@@ -86,12 +87,9 @@ class AnswerWriter:
             return self._redactor.text(result)
         if isinstance(result, bytes):
             return self._redactor.part(result)
-        return self._each(result)
-
-    def _each(self, parts: Iterable[bytes]) -> Iterator[bytes]:
+        parts = iter(result)
         # Services cut between lines, within which every secret is whole.
-        for part in parts:
-            yield self._redactor.part(part)
+        return ClosingIterator(map(self._redactor.part, parts), getattr(parts, "close", None))
 
 
 def _schema(

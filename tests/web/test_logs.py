@@ -27,16 +27,17 @@ LOGGERS = ("airflow_rest_api", "connexion", "uvicorn", "uvicorn.access", "uvicor
 
 
 @pytest.fixture(autouse=True)
-def loggers_as_before():
-    """What is installed here, and what uvicorn configures, ends with the test."""
-    kept = {name: logging.getLogger(name) for name in LOGGERS}
-    states = {
-        name: (logger.handlers[:], logger.filters[:], logger.level, logger.propagate)
-        for name, logger in kept.items()
-    }
+def fresh_loggers():
+    """Loggers as Python makes them; what is installed here, and what uvicorn configures, ends with the test."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    former = [vars(logger).copy() for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.filters, logger.propagate = [], [], True
+        logger.setLevel(logging.INFO)
     yield
-    for name, logger in kept.items():
-        logger.handlers[:], logger.filters[:], logger.level, logger.propagate = states[name]
+    for logger, state in zip(loggers, former, strict=True):
+        vars(logger).update(state)
+        logger.setLevel(state["level"])
 
 
 @pytest.fixture
@@ -195,7 +196,6 @@ class TestInstalling:
         assert caplog.messages == [f"{SECRET} {MASK}"] * 2
 
     def test_in_airflows_server_uvicorn_is_left_to_airflow(self, caplog):
-        logging.getLogger("uvicorn.error").filters.clear()
         logs.install(Redactor([SECRET]), standalone=False)
         logging.getLogger("uvicorn.error").warning(SECRET)
         LOG.warning(SECRET)
@@ -214,7 +214,6 @@ class TestInstalling:
         assert SECRET not in told.err + told.out
 
     def test_without_it_all_of_this_would_be_written(self, written):
-        logging.getLogger("airflow_rest_api").handlers.clear()
         stream = written()
         LOG.warning("%s %s", SECRET, HOSTILE.replace("\ud800", ""))
         assert SECRET in stream.getvalue()
