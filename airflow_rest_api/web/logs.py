@@ -10,7 +10,10 @@ import logging
 import re
 import traceback
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
+
+from uvicorn.config import LOGGING_CONFIG
+from uvicorn.logging import AccessFormatter
 
 from airflow_rest_api.security.redaction import Redactor
 
@@ -39,6 +42,26 @@ def install(redactor: Redactor, *, standalone: bool) -> None:
         for former in [entry for entry in logger.filters if isinstance(entry, Safety)]:
             logger.removeFilter(former)
         logger.addFilter(safety)
+
+
+def of_server() -> dict[str, Any]:
+    """Return how uvicorn is to configure its loggers: as ever, but after Airflow, which takes their handlers away.
+
+    A worker process configures them before it imports the application. With a class of this module in the
+    configuration it has to import this module, and so Airflow, first.
+    """
+    formatters: Any = LOGGING_CONFIG["formatters"]
+    loggers: Any = LOGGING_CONFIG["loggers"]
+    return {
+        **LOGGING_CONFIG,
+        "formatters": {**formatters, "access": {**formatters["access"], "()": _AccessFormatter}},
+        # Airflow has also cut it off from the logger above it, which has the handler.
+        "loggers": {**loggers, "uvicorn.error": {**loggers["uvicorn.error"], "propagate": True}},
+    }
+
+
+class _AccessFormatter(AccessFormatter):
+    """Uvicorn's own."""
 
 
 def _attach(logger: logging.Logger, safety: Safety) -> None:
