@@ -82,6 +82,8 @@ class LazyMount:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1013})
             return
+        from airflow_rest_api.web import headers
+
         problem = {
             "type": "urn:airflow-rest-api:problem:not-started",
             "title": "The service did not start",
@@ -90,11 +92,12 @@ class LazyMount:
             "instance": scope.get("path", ""),
             "request_id": "",
         }
-        headers = [
+        head = [
             (b"content-type", b"application/problem+json"),
             (b"retry-after", str(RETRY_SECONDS).encode()),
+            *headers.completing(scope.get("scheme")),
         ]
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
+        await send({"type": "http.response.start", "status": 503, "headers": head})
         await send({"type": "http.response.body", "body": json.dumps(problem).encode()})
 
 

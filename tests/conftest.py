@@ -16,7 +16,18 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support import clients, comparison, environment, grouping, postgres, runs, scenario, template
+from tests.support import (
+    canaries,
+    clients,
+    comparison,
+    environment,
+    grouping,
+    listening,
+    postgres,
+    runs,
+    scenario,
+    template,
+)
 
 HOME = pytest.StashKey[Path]()
 
@@ -78,6 +89,20 @@ def metadata_database(pytestconfig: pytest.Config, home: Path) -> None:
         template.copy_to(home)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def notebook(
+    metadata_database: None, home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[canaries.Notebook]:
+    """What this session's services say; at the end of the session none of the planted secrets is in it."""
+    secrets = {**canaries.planted(), "the database's address": environment.sqlite_url(home)}
+    kept = canaries.Notebook(tmp_path_factory.mktemp("said") / "everything", secrets)
+    with listening.to_session(kept):
+        yield kept
+    listening.events(kept, home / "airflow.db")
+    if hits := kept.hits():
+        pytest.fail("Secrets were told:\n" + "\n".join(hits), pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL database with the same content, on a cluster of this test session's own."""
@@ -109,9 +134,10 @@ def no_failed_logins(database_of_the_test: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def restored_database(home: Path) -> Iterator[None]:
+def restored_database(home: Path, notebook: canaries.Notebook) -> Iterator[None]:
     """Bring the SQLite database back to the scenario after a test that changes what others read."""
     yield
+    listening.events(notebook, home / "airflow.db")
     template.restore(home)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.models.log import Log
 from sqlalchemy.orm import Session
 
+from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Credential
 from airflow_rest_api.services.database import write
@@ -67,14 +68,15 @@ class Call:
 class Audit:
     """Writes what callers intend to change and what came of it."""
 
-    def __init__(self, on_loss: Callable[[], None]) -> None:
+    def __init__(self, on_loss: Callable[[], None], redactor: Redactor) -> None:
         """Take what to do when an outcome cannot be written: the answer goes out all the same."""
         self._on_loss = on_loss
+        self._redactor = redactor
 
     def intent(self, call: Call) -> None:
         """Write, before the effect, that it is going to be tried; raises `AuditUnavailable`."""
         try:
-            _write(call, {"phase": "intent"})
+            self._write(call, {"phase": "intent"})
         except Exception as fault:
             raise AuditUnavailable from fault
 
@@ -82,18 +84,21 @@ class Audit:
         """Write what came of it after so many ``seconds``: the HTTP ``status`` of the answer, and further facts."""
         told = {"phase": "outcome", "status": status, "milliseconds": round(seconds * 1000), **facts}
         try:
-            _write(call, told)
+            self._write(call, told)
         except Exception:
             log.exception(
                 "The outcome %s of %s (request %s) could not be written", status, call.event, call.request_id
             )
             self._on_loss()
 
+    def _write(self, call: Call, phase: Mapping[str, Any]) -> None:
+        row = {**call.columns(), "extra": json.dumps({**phase, **call.facts()})}
+        safe: dict[str, Any] = {
+            name: self._redactor.text(value) if isinstance(value, str) else value
+            for name, value in row.items()
+        }
 
-def _write(call: Call, phase: Mapping[str, Any]) -> None:
-    row = {**call.columns(), "extra": json.dumps({**phase, **call.facts()})}
+        def work(session: Session) -> None:
+            session.add(Log(**safe))
 
-    def work(session: Session) -> None:
-        session.add(Log(**row))
-
-    write(work)
+        write(work)

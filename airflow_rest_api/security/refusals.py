@@ -15,6 +15,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.security.networks import network_of
+from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services.database import write
 
 log = logging.getLogger(__name__)
@@ -45,9 +46,10 @@ class _Row:
 class Refusals:
     """Counts the refusals of this process into one row per `Kind`."""
 
-    def __init__(self, on_loss: Callable[[], None]) -> None:
+    def __init__(self, on_loss: Callable[[], None], redactor: Redactor) -> None:
         """Take what to do when a count cannot be written."""
         self._on_loss = on_loss
+        self._redactor = redactor
         self._rows: dict[Kind, _Row] = {}
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
@@ -83,7 +85,7 @@ class Refusals:
 
     def _insert(self, kind: Kind, request_id: str) -> None:
         def work(session: Session) -> int:
-            row = Log(event=kind.operation_id[:60], extra=_extra(kind, 1, request_id))
+            row = Log(event=kind.operation_id[:60], extra=self._redactor.text(_extra(kind, 1, request_id)))
             session.add(row)
             session.flush()
             return row.id
@@ -93,7 +95,7 @@ class Refusals:
     def _update(self, changed: list[tuple[Kind, _Row]]) -> None:
         def work(session: Session) -> None:
             for kind, row in changed:
-                extra = _extra(kind, row.count, row.request_id)
+                extra = self._redactor.text(_extra(kind, row.count, row.request_id))
                 session.execute(update(Log).where(Log.id == row.id).values(extra=extra))
 
         write(work)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import flask
 import orjson
 from werkzeug.datastructures import MIMEAccept
+from werkzeug.wsgi import ClosingIterator
 
+from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.retries import JSON_OPTIONS
 from airflow_rest_api.services.states import Stated
@@ -33,6 +35,7 @@ class AnswerWriter:
         document: contract.Document,
         operation: contract.Operation,
         components: Mapping[str, Any],
+        redactor: Redactor,
         *,
         keyed_hash: Hash,
         validate: bool,
@@ -40,6 +43,7 @@ class AnswerWriter:
         """Compile the schema of the answer, unless ``validate`` is off; entity tags are made with ``keyed_hash``."""
         self._hash = keyed_hash
         self._operation = operation
+        self._redactor = redactor
         self._status = operation.status
         self._media_types = operation.media_types
         self._schema = _schema(document, operation, components) if validate else None
@@ -77,8 +81,9 @@ class AnswerWriter:
             return self._tagged(self._json(content), columns, contract.JSON, if_none_match)
         content_type = f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
         if isinstance(content, str):
-            return self._tagged(content.encode(), columns, content_type, if_none_match)
-        return flask.Response(_parts(content), self._status, content_type=content_type)
+            body = self._redactor.text(content).encode()
+            return self._tagged(body, columns, content_type, if_none_match)
+        return flask.Response(self._parts(content), self._status, content_type=content_type)
 
     def _tagged(
         self, body: bytes, columns: tuple[Any, ...] | None, content_type: str, if_none_match: str | None
@@ -92,7 +97,7 @@ class AnswerWriter:
         return flask.Response(body, self._status, {"ETag": tag}, content_type=content_type)
 
     def _json(self, result: Any) -> bytes:
-        raw = orjson.dumps(result, option=JSON_OPTIONS)
+        raw = self._redactor.json(orjson.dumps(result, option=JSON_OPTIONS))
         if self._schema is not None:
             # What is sent is checked, not what was meant: dates and ids are texts by now.
             sent = orjson.loads(raw)
@@ -101,6 +106,13 @@ class AnswerWriter:
                 raise AnswerBreaksContract(self._operation.operation_id)
         return raw
 
+    def _parts(self, result: bytes | Iterable[bytes]) -> bytes | Iterator[bytes]:
+        if isinstance(result, bytes):
+            return self._redactor.part(result)
+        parts = iter(result)
+        # Services cut between lines, within which every secret is whole.
+        return ClosingIterator(map(self._redactor.part, parts), getattr(parts, "close", None))
+
 
 def _schema(
     document: contract.Document, operation: contract.Operation, components: Mapping[str, Any]
@@ -108,7 +120,3 @@ def _schema(
     response = contract.dereference(document, operation.definition["responses"][str(operation.status)])
     media = response.get("content", {}).get(contract.JSON)
     return Schema(media["schema"], components, formats=False) if media else None
-
-
-def _parts(result: Any) -> Any:
-    return result if isinstance(result, (bytes, Iterator)) else iter(result)

@@ -27,6 +27,7 @@ from airflow_rest_api.security.audit import Audit
 from airflow_rest_api.security.authentication import Authenticator
 from airflow_rest_api.security.keys import Keys, keyed_hash
 from airflow_rest_api.security.login_limits import LoginLimits
+from airflow_rest_api.security.redaction import Redactor, of_installation
 from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.reviews import Reviewable, Reviews
@@ -35,7 +36,7 @@ from airflow_rest_api.services import configuration, watching
 from airflow_rest_api.services.background import KINDS, Background
 from airflow_rest_api.settings import Settings, SettingsError
 from airflow_rest_api.storage.manager import ensure_migrated
-from airflow_rest_api.web import contract, guard, routing, schemas, upload_roots
+from airflow_rest_api.web import contract, guard, logs, routing, schemas, upload_roots
 from airflow_rest_api.web.answers import AnswerWriter
 from airflow_rest_api.web.arguments import ArgumentReader
 from airflow_rest_api.web.bodies import BodyReader
@@ -83,6 +84,7 @@ class Resources:
     idempotency: Idempotency
     state_hash: Callable[[str], str]
     background: Background
+    redactor: Redactor
 
     def by_name(self) -> dict[str, Any]:
         """Return the resources by the names under which handlers ask for them."""
@@ -111,6 +113,7 @@ _Built = tuple[ASGIApp, Callable[[ASGIApp], ASGIApp]]
 def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
     faults = Faults()
     settings = _settings(faults)
+    logs.install(of_installation(settings), standalone=standalone)
     faults.attempt(ensure_migrated, None)
     if not faults.attempt(partial(_start_auth_manager, standalone=standalone), instead=False):
         faults.refuse()
@@ -126,7 +129,9 @@ def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
     guarded = _guard(connexion_app, contracts, workers, resources)
     documents = {stem: entry for stem, name in _SERVED.items() for entry in contracts if entry.name == name}
     served = {stem: (entry.document, entry.base_path) for stem, entry in documents.items()}
-    return Pages(LegacyRouter(guarded), served), lambda inner: Edge(inner, resources.metrics)
+    return Pages(LegacyRouter(guarded), served), lambda inner: Edge(
+        inner, resources.metrics, resources.redactor
+    )
 
 
 def _settings(faults: Faults) -> Settings:
@@ -156,15 +161,17 @@ def _resources(settings: Settings, faults: Faults) -> tuple[Resources, Authentic
     authenticator = Authenticator(settings, keys, access_tokens)
     faults.attempt(authenticator.check_header_tokens, None)
     metrics = Metrics()
+    redactor = of_installation(settings)
     resources = Resources(
         settings=settings,
         sessions=Sessions(access_tokens, refresh_tokens, LoginLimits(keys), authenticator.forget),
         reviews=Reviews(faults.attempt(_reviewables, instead=[])),
         metrics=metrics,
-        audit=Audit(metrics.audit_failures.inc),
-        idempotency=Idempotency(partial(keyed_hash, keys.derived("idempotency keys"))),
+        audit=Audit(metrics.audit_failures.inc, redactor),
+        idempotency=Idempotency(partial(keyed_hash, keys.derived("idempotency keys")), redactor),
         state_hash=partial(keyed_hash, keys.derived("states of objects")),
         background=Background(KINDS, metrics.background_failures.inc),
+        redactor=redactor,
     )
     return resources, authenticator
 
@@ -233,7 +240,12 @@ class _Contract:
     ) -> Callable[[], Any]:
         validate = resources.settings.validate_responses
         writer = AnswerWriter(
-            self.document, operation, components, keyed_hash=resources.state_hash, validate=validate
+            self.document,
+            operation,
+            components,
+            resources.redactor,
+            keyed_hash=resources.state_hash,
+            validate=validate,
         )
         reader = self.readers[operation.operation_id]
         endpoint = routing.Endpoint(
@@ -254,7 +266,7 @@ def _guard(application: ASGIApp, contracts: list[_Contract], workers: Workers, r
     table = PathTable((entry.base_path, entry.document, entry.operations) for entry in contracts)
     operations = guard.by_place((entry.base_path, entry.operations) for entry in contracts)
     limits = BodyLimits(resources.settings.max_body_kib * 1024)
-    refusals = Refusals(resources.metrics.audit_failures.inc)
+    refusals = Refusals(resources.metrics.audit_failures.inc, resources.redactor)
     return Guard(application, table, operations, limits, Recorder(resources.audit, refusals, workers))
 
 

@@ -12,27 +12,20 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_rest_api.web import exchange, problems
+from airflow_rest_api.security.redaction import Redactor
+from airflow_rest_api.web import exchange, headers, problems
 from airflow_rest_api.web.metrics import Metrics
 
-_SECURITY_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
-# Pages bring a policy of their own; nothing else may be rendered, framed or cached.
-_DEFAULTS = (
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cache-control", b"no-store"),
-)
 
 
 class Edge:
     """The outermost ASGI layer of the application."""
 
-    def __init__(self, application: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, application: ASGIApp, metrics: Metrics, redactor: Redactor) -> None:
         self._application = application
         self._metrics = metrics
+        self._redactor = redactor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; every other kind of connection is refused."""
@@ -54,7 +47,8 @@ class Edge:
         except Exception as fault:
             if answer.started:
                 raise
-            await answer.send_problem(problems.of(fault, request_id=answer.exchange.request_id))
+            problem = problems.of(fault, request_id=answer.exchange.request_id)
+            await answer.send_problem(problem, self._redactor)
 
 
 def _as_get(scope: Scope) -> Scope:
@@ -97,23 +91,22 @@ class _Answer:
             message = {**message, "body": b""}
         await self._send(message)
 
-    async def send_problem(self, problem: problems.Problem) -> None:
+    async def send_problem(self, problem: problems.Problem, redactor: Redactor) -> None:
         body = problem.body(instance=self.exchange.instance, request_id=self.exchange.request_id)
-        headers = [
+        body = redactor.json(body)
+        head = [
             (b"content-type", problems.MEDIA_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),
             *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
         ]
-        await self.send({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await self.send({"type": "http.response.start", "status": problem.status, "headers": head})
         await self.send({"type": "http.response.body", "body": body})
 
-    def _completed(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        kept = [entry for entry in headers if status not in _WITHOUT_BODY or not _describes_body(entry[0])]
+    def _completed(self, status: int, made: Iterable[headers.Header]) -> list[headers.Header]:
+        kept = [entry for entry in made if status not in _WITHOUT_BODY or not _describes_body(entry[0])]
         present = {name for name, _ in kept}
         kept.append((b"x-request-id", self.exchange.request_id.encode()))
-        kept += _SECURITY_HEADERS
-        kept += [entry for entry in _DEFAULTS if entry[0] not in present]
-        return kept
+        return kept + headers.completing(self._scope.get("scheme"), present)
 
 
 def _describes_body(name: bytes) -> bool:

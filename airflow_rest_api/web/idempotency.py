@@ -14,6 +14,7 @@ from typing import Any
 import flask
 import orjson
 
+from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors, retries
 from airflow_rest_api.services.retries import Claim, Kept
 from airflow_rest_api.web import problems
@@ -29,9 +30,10 @@ _NOT_KEPT = frozenset({401, 403, 429})
 class Idempotency:
     """Claims calls, and gives their first answers to whoever repeats them."""
 
-    def __init__(self, keyed_hash: Hash) -> None:
+    def __init__(self, keyed_hash: Hash, redactor: Redactor) -> None:
         """Take the hash under which keys are stored, which are the clients' secrets."""
         self._hash = keyed_hash
+        self._redactor = redactor
 
     def claim(self, operation: Operation, exchange: Exchange, key: str) -> Claim | Kept:
         """Claim the call, or return its first answer; raises `KeyReused` and `StillRunning`."""
@@ -53,6 +55,15 @@ class Idempotency:
             retries.keep(claimed, Kept(answer.status_code, answer.get_data(), _kept_headers(answer)))
         return answer
 
+    def replay(self, kept: Kept) -> flask.Response:
+        """Return the first answer once more, as free of secrets as it went out."""
+        body = self._redactor.json(kept.body)
+        response = flask.Response(body, kept.status, content_type="application/json")
+        for name, value in (kept.headers or {}).items():
+            response.headers[name] = value
+        response.headers[REPLAYED] = "true"
+        return response
+
     def _after(self, claimed: Claim, fault: Exception, exchange: Exchange) -> None:
         """Keep a refusal that a repetition would meet again; let everything else be tried anew.
 
@@ -67,15 +78,6 @@ class Idempotency:
             body = problem.body(instance=exchange.instance, request_id=exchange.request_id)
             headers = {"Content-Type": problems.MEDIA_TYPE, **problem.headers}
             retries.keep(claimed, Kept(status, body, headers))
-
-
-def replay(kept: Kept) -> flask.Response:
-    """Return the first answer once more."""
-    response = flask.Response(kept.body, kept.status, content_type="application/json")
-    for name, value in (kept.headers or {}).items():
-        response.headers[name] = value
-    response.headers[REPLAYED] = "true"
-    return response
 
 
 def _kept_headers(answer: flask.Response) -> Mapping[str, str]:

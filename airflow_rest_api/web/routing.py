@@ -76,7 +76,7 @@ class Endpoint:
         claimed = self._idempotency.claim(self._operation, current, key)
         if isinstance(claimed, Kept):
             self._gate.replayed(self._operation, current, claimed.status)
-            return idempotency.replay(claimed)
+            return self._idempotency.replay(claimed)
         return self._idempotency.carry_out(claimed, current, lambda: self._carry_out(current))
 
     def _carry_out(self, current: exchange.Exchange) -> flask.Response:

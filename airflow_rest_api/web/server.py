@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from airflow_rest_api.storage import connections
-from airflow_rest_api.web import app
+from airflow_rest_api.web import app, logs
 from airflow_rest_api.web.wire import HttpProtocol
 
 
@@ -52,6 +52,7 @@ def run(options: Options) -> int:
         port=options.port,
         workers=options.workers,
         root_path=options.root_path,
+        log_config=logs.of_server(),
         log_level=options.log_level,
         access_log=options.access_log,
         http=HttpProtocol,

@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from airflow_rest_api.web import exchange, problems
+from airflow_rest_api.web import exchange, headers, problems
 
 # What a request line and its headers may take together; httptools, unlike h11, has no bound of its own.
 MAX_HEAD_BYTES = 64 * 1024
@@ -131,6 +131,7 @@ class HttpProtocol(HttpToolsProtocol):
             f"content-length: {len(body)}",
             f"x-request-id: {request_id}",
             "connection: close",
+            *(b": ".join(header).decode() for header in headers.completing(self.scheme)),
         )
         self.transport.write("\r\n".join((*head, "", "")).encode() + body)
         self.transport.close()

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from airflow_rest_api import plugin
 from airflow_rest_api.web import app
+from tests.support.headers import wrong
 
 WHAT_THE_PLUGIN_IMPORTS = """
 import airflow_rest_api.plugin, sys
@@ -82,6 +83,7 @@ class TestFailure:
         assert response.status_code == 503
         assert response.headers["content-type"] == "application/problem+json"
         assert int(response.headers["retry-after"]) == plugin.RETRY_SECONDS
+        assert wrong(response.headers) == []
         assert response.json() == {
             "type": "urn:airflow-rest-api:problem:not-started",
             "title": "The service did not start",

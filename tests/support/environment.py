@@ -6,15 +6,12 @@ import json
 import os
 from pathlib import Path
 
+from tests.support import canaries
+from tests.support.canaries import ROLES, password_of
+
 ROOT = Path(__file__).resolve().parents[2]
 DAGS = ROOT / "tests" / "dags"
-ROLES = ("admin", "op", "user", "viewer")
 FOREIGN = ("AIRFLOW__", "AIRFLOW_", "_AIRFLOW_")
-
-
-def password_of(role: str) -> str:
-    """The password of the user who is named like the role."""
-    return f"{role}-password"
 
 
 def sqlite_url(home: Path) -> str:
@@ -32,15 +29,20 @@ def settings(home: Path, database_url: str | None = None) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "True",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__FERNET_KEY": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=",
+        "AIRFLOW__CORE__FERNET_KEY": canaries.FERNET_KEY,
         "AIRFLOW__CORE__AUTH_MANAGER": (
             "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
         ),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{role}:{role}" for role in ROLES),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-        "AIRFLOW__API__SECRET_KEY": "tests-only-" * 8,
-        "AIRFLOW__API_AUTH__JWT_SECRET": "tests-only-" * 8,
+        "AIRFLOW__API__SECRET_KEY": canaries.SECRET_KEY,
+        "AIRFLOW__API_AUTH__JWT_SECRET": canaries.JWT_SECRET,
         "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME": "86400",
+        "AIRFLOW__CELERY__BROKER_URL": f"redis://:{canaries.BROKER_PASSWORD}@broker.invalid:6379/0",
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql://airflow:{canaries.RESULTS_PASSWORD}@db.invalid/airflow",
+        "AIRFLOW__SMTP__SMTP_PASSWORD": canaries.SMTP_PASSWORD,
+        "AIRFLOW__ELASTICSEARCH__PASSWORD": canaries.ELASTICSEARCH_PASSWORD,
+        "AIRFLOW__SENTRY__SENTRY_DSN": f"https://{canaries.SENTRY_KEY}@sentry.invalid/1",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "AIRFLOW__LOGGING__UVICORN_LOGGING_LEVEL": "WARNING",

@@ -7,6 +7,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+from airflow.models.connection import Connection
 from airflow.models.dagrun import DagRun
 from airflow.models.dagwarning import DagWarning
 from airflow.models.log import Log
@@ -14,9 +15,11 @@ from airflow.models.pool import Pool
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
+from airflow.models.variable import Variable
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from tests.support.canaries import CONNECTIONS, VARIABLES
 from tests.support.scenario import SCENARIO, Run
 from tests.support.seed_runs import day, one
 
@@ -29,6 +32,7 @@ def insert_rows(session: Session) -> None:
     _rendered_fields(session)
     _logs(session)
     _deferral(session)
+    _secrets(session)
     Pool.create_or_update_pool(
         "narrow", slots=2, description="Few slots.", include_deferred=False, session=session
     )
@@ -119,6 +123,14 @@ def _lines(number: int) -> list[dict]:
         {"timestamp": f"2026-01-07T0{number}:00:01Z", **LOGGED},
         {"timestamp": f"2026-01-07T0{number}:00:02Z", "event": "It did not work: ü", "level": "error"},
     ]
+
+
+def _secrets(session: Session) -> None:
+    for name, (password, extra) in CONNECTIONS.items():
+        place = {"conn_type": "http", "host": f"{name}.invalid", "login": "airflow"}
+        session.add(Connection(conn_id=name, **place, password=password, extra=json.dumps(extra)))
+    for key, value in VARIABLES.items():
+        session.add(Variable(key, value))
 
 
 def _deferral(session: Session) -> None:

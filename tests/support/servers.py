@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from benchmark import processes
 from tests.support import dying, environment, template
 
 READY_SECONDS = 120
+# Who wants to read the log of a server that has ended.
+READERS: list[Callable[[Path], None]] = []
 # Airflow writes sets into some sentences: only with the same seed are they in the same order in two processes.
 HASH_SEED = {"PYTHONHASHSEED": "0"}
 PROGRAMS = Path(sys.executable).parent
@@ -55,6 +57,8 @@ def running(way: str, home: Path, **settings: str) -> Iterator[Server]:
         yield Server(url, home, log)
     finally:
         processes.stop(server)
+        for read in READERS:
+            read(log)
 
 
 def _wait(url: str, alive, log: Path) -> None:

@@ -22,6 +22,7 @@ KEPT_SECONDS = 24 * 3600
 INGREDIENTS = (
     "requirements.lock",
     "tests/dags/*.py",
+    "tests/support/canaries.py",
     "tests/support/environment.py",
     "tests/support/seed*.py",
     "tests/support/template.py",

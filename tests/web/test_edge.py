@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors
 from airflow_rest_api.web import edge, exchange, problems
 from airflow_rest_api.web.metrics import Metrics
@@ -263,7 +264,7 @@ class TestFaultsAfterTheStart:
         async def send(message):
             sent.append(message)
 
-        around = edge.Edge(application, metrics)
+        around = edge.Edge(application, metrics, Redactor())
         return asyncio.run, around(scope, receive, send), sent, metrics
 
     def test_a_fault_after_the_head_was_sent_goes_to_the_server_and_is_counted(self):

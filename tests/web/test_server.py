@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
+
 import pytest
+import uvicorn
 
 from airflow_rest_api.web import app, server
 from tests.web import small
+
+# What uvicorn does in a worker process, down to the import of the application.
+WORKER = """
+import logging, pickle, sys
+pickle.load(sys.stdin.buffer).configure_logging()
+import airflow.settings
+logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "c:1", "GET", "/a", "1.1", 200)
+logging.getLogger("uvicorn.error").info("of the server")
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +61,18 @@ class TestRun:
         assert (handed["factory"], handed["workers"]) == (True, 2)
         module, _, name = handed["app"].partition(":")
         assert (module, getattr(server, name)) == (server.__name__, server.create)
+
+    def test_a_worker_process_logs_although_airflow_configures_logging_in_it(self):
+        config = uvicorn.Config(**small.uvicorn_options("no:app", access_log=True, log_level="info"))
+        result = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", WORKER],
+            input=pickle.dumps(config),
+            env={**os.environ, "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO"},
+            capture_output=True,
+            check=True,
+        )
+        assert b'"GET /a HTTP/1.1" 200 OK' in result.stdout
+        assert b"of the server" in result.stderr
 
     def test_faults_are_told_line_by_line(self, monkeypatch, capsys):
         def refuse(**_):

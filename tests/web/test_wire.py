@@ -11,6 +11,7 @@ import pytest
 
 from airflow_rest_api.web import limits
 from airflow_rest_api.web import wire as server_wire
+from tests.support.headers import wrong
 from tests.web import small
 from tests.web.small import Wire, operation, parameter
 
@@ -50,6 +51,7 @@ def refused(wire, status):
     code, headers, body = wire.answer()
     assert code == status, body
     assert headers["content-type"] == "application/problem+json"
+    assert wrong(headers) == []
     document = json.loads(body)
     assert document["status"] == status
     return document
