@@ -15,9 +15,9 @@ def get_dag_runs(dag_id: str, caller: Caller, **query: Any) -> Json:
     return service.get_dag_runs(dag_id, query=query, caller=caller)
 
 
-def trigger_dag_run(dag_id: str, body: Json, caller: Caller) -> Json:
+def trigger_dag_run(dag_id: str, body: Json, dry_run: bool, caller: Caller) -> Json:
     """Trigger a run of a DAG."""
-    return service.trigger_dag_run(dag_id, body=body, caller=caller)
+    return service.trigger_dag_run(dag_id, body=body, caller=caller, dry_run=dry_run)
 
 
 def bulk_dag_runs(dag_id: str, body: Json, caller: Caller) -> Json:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow._shared.timezones import timezone
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
 from airflow.timetables.base import DataInterval
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import dag_run_rows, errors, instants, retries, structure
+from airflow_rest_api.services import dag_run_rows, dry_runs, errors, instants, retries, structure
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dag_run_rows import Entry
 from airflow_rest_api.services.database import write
@@ -79,8 +80,8 @@ class DagRunAlreadyExists(errors.AlreadyExists):
         self.dag_id, self.dag_run_id, self.logical_date = dag_id, dag_run_id, logical_date
 
 
-def trigger_dag_run(dag_id: str, *, body: Mapping[str, Any], caller: Caller) -> Entry:
-    """Make a queued run of the DAG with its task instances.
+def trigger_dag_run(dag_id: str, *, body: Mapping[str, Any], caller: Caller, dry_run: bool = False) -> Entry:
+    """Make a queued run of the DAG with its task instances; a dry run makes it, looks at it, and undoes it.
 
     With the body's ``on_conflict`` `return_existing`, a run that stands in the way is answered in its place.
 
@@ -90,11 +91,38 @@ def trigger_dag_run(dag_id: str, *, body: Mapping[str, Any], caller: Caller) -> 
     if (body.get("data_interval_start") is None) != (body.get("data_interval_end") is None):
         raise DataIntervalIncomplete
     try:
+        if dry_run:
+            return dry_runs.undone(lambda session: _previewed(session, dag_id, body, caller))
         return write(lambda session: retries.done(session, _trigger(session, dag_id, body, caller)))
     except DagRunAlreadyExists as refusal:
         if body.get("on_conflict") != RETURN_EXISTING:
             raise
         return _existing(refusal)
+
+
+def _previewed(session: Session, dag_id: str, body: Mapping[str, Any], caller: Caller) -> Entry:
+    entry = _trigger(session, dag_id, body, caller)
+    made = select(func.count()).select_from(TaskInstance)
+    mine = made.where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == entry["dag_run_id"])
+    held_back_by = list(_held_back_by(session, dag_id, entry["run_after"]))
+    return {
+        **entry,
+        "preview": {"task_instances": session.scalar(mine) or 0, "held_back_by": held_back_by},
+    }
+
+
+def _held_back_by(session: Session, dag_id: str, run_after: datetime) -> Iterator[str]:
+    dag = session.execute(
+        select(DagModel.is_paused, DagModel.max_active_runs).where(DagModel.dag_id == dag_id)
+    ).one()
+    if dag.is_paused:
+        yield "dag_is_paused"
+    if run_after > timezone.utcnow():
+        yield "run_after_lies_ahead"
+    running = select(func.count()).select_from(DagRun)
+    active = session.scalar(running.where(DagRun.dag_id == dag_id, DagRun.state == DagRunState.RUNNING)) or 0
+    if dag.max_active_runs is not None and active >= dag.max_active_runs:
+        yield "max_active_runs_reached"
 
 
 def _existing(refusal: DagRunAlreadyExists) -> Entry:

@@ -202,3 +202,65 @@ class TestTriggerDagRun:
     def test_who_may_trigger(self, parity, role, status):
         ours, _ = parity("POST", "/dags/manual/dagRuns", json=FRESH, role=role, normalise=anonymous)
         assert ours.status_code == status
+
+
+class TestDryRun:
+    @pytest.fixture
+    def before(self, rest, restored_database):
+        return rest.get("/dags/~/dagRuns", params={"limit": 1}).json()["total_entries"]
+
+    def previewed(self, rest, dag_id="manual", **body):
+        answer = rest.post(
+            f"/dags/{dag_id}/dagRuns", params={"dry_run": True}, json={"logical_date": None, **body}
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def test_it_answers_the_run_that_would_be_made_and_makes_none(self, rest, before):
+        would = self.previewed(rest, dag_run_id="would-be", note="A note.", conf={"a": 1})
+        assert rest.get("/dags/~/dagRuns", params={"limit": 1}).json()["total_entries"] == before
+        assert rest.get("/dags/manual/dagRuns/would-be").status_code == 404
+        preview = would.pop("preview")
+        made = rest.post(
+            "/dags/manual/dagRuns",
+            json={"logical_date": None, "dag_run_id": "would-be", "note": "A note.", "conf": {"a": 1}},
+        ).json()
+        moments = ("queued_at", "run_after")
+        assert {**would, **dict.fromkeys(moments)} == {**made, **dict.fromkeys(moments)}
+        tasks = rest.get("/dags/manual/dagRuns/would-be/taskInstances").json()["total_entries"]
+        assert preview["task_instances"] == tasks > 0
+
+    def test_it_tells_what_would_hold_the_run_back(self, rest, before):
+        rest.patch("/dags/manual", json={"is_paused": False})
+        assert self.previewed(rest)["preview"]["held_back_by"] == []
+        rest.patch("/dags/manual", json={"is_paused": True})
+        later = self.previewed(rest, run_after="2040-01-01T00:00:00Z")
+        assert later["preview"]["held_back_by"] == ["dag_is_paused", "run_after_lies_ahead"]
+
+    @pytest.mark.in_process
+    def test_it_tells_of_too_many_runs(self, rest, new_run, before):
+        from airflow.models.dag import DagModel
+        from airflow.utils.session import create_session
+
+        new_run("manual", state="running")
+        with create_session(scoped=False) as session:
+            session.get(DagModel, "manual").max_active_runs = 1
+        assert "max_active_runs_reached" in self.previewed(rest)["preview"]["held_back_by"]
+
+    def test_what_would_be_refused_is_refused(self, rest, new_run, before):
+        run = new_run("manual")
+        for body, status in (({"dag_run_id": run.dag_run_id}, 409), ({"dag_run_id": "a/b"}, 400)):
+            answer = rest.post(
+                "/dags/manual/dagRuns", params={"dry_run": True}, json={"logical_date": None, **body}
+            )
+            assert answer.status_code == status
+
+    def test_a_real_answer_has_no_preview(self, rest, before):
+        assert "preview" not in rest.post("/dags/manual/dagRuns", json={"logical_date": None}).json()
+
+    def test_it_leaves_one_outcome(self, rest, before):
+        events = {"event": "trigger_dag_run", "order_by": "-id", "limit": 1}
+        self.previewed(rest)
+        (row,) = rest.get("/eventLogs", params=events).json()["event_logs"]
+        assert '"dry_run": true' in row["extra"]
+        assert '"phase": "outcome"' in row["extra"]

@@ -242,6 +242,19 @@ class TestFirstLife:
         assert '"is_paused":false' in done.stdout
         assert done.stdout.endswith("success\n")
 
+    def test_the_readmes_calls_over_a_bad_network_do_what_they_say(
+        self, first_life: Life, finished_run: str
+    ) -> None:
+        commands = readme_commands(first_life.home) + readme_block("Idempotency-Key:")
+        done = subprocess.run(
+            ["sh", "-eu", "-c", commands],
+            env=environment(), capture_output=True, text=True, timeout=180, check=True,
+        )  # fmt: skip
+        preview, first, second, state, made, refused, running, left = done.stdout.splitlines()[-8:]
+        assert "'held_back_by': []" in preview
+        assert first.removeprefix("first: ") == second.removeprefix("second: ") != ""
+        assert (state, made, refused, running, left) == ("success", "200", "412", "0", "204")
+
     def test_a_second_start_on_the_same_home_is_refused(self, first_life: Life) -> None:
         refused = refusal(first_life.home, free_port())
         assert refused == f'scripts/serve: another scripts/serve is running on the home "{first_life.home}"\n'
@@ -288,11 +301,18 @@ class TestSecondLife:
         assert second_life.leftovers == []
 
 
+def readme_block(word: str) -> str:
+    """The one block of commands of the README in which the word stands."""
+    readme = (SERVE.parents[1] / "README.md").read_text(encoding="utf-8")
+    [block] = [part for part in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if word in part]
+    return str(block)
+
+
 def readme_commands(home: Path) -> str:
     """The README's first login and first run, with this home's login file in place of the default one."""
-    readme = (SERVE.parents[1] / "README.md").read_text(encoding="utf-8")
-    [block] = [part for part in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "security/login" in part]
-    return block.replace("LOGIN=.airflow/login.json", f"LOGIN='{home / 'login.json'}'")
+    return readme_block("security/login").replace(
+        "LOGIN=.airflow/login.json", f"LOGIN='{home / 'login.json'}'"
+    )
 
 
 def refusal(home: Path, port: int) -> str:
