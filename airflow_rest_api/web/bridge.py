@@ -130,7 +130,7 @@ class Bridge:
 
         The head waits for the first part, so that a fault in making that one is still answered as such.
         """
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         step: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         step.set_result(None)
         try:
@@ -149,7 +149,8 @@ class Bridge:
             step.add_done_callback(lambda _: self._workers.start(stream.close))
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Return when the client has gone; to be called when the body has been read."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from starlette.types import Receive
 
-from airflow_rest_api.web.bridge import Workers
+from airflow_rest_api.web.bridge import Workers, disconnected
 from airflow_rest_api.web.contract import Operation
 from airflow_rest_api.web.exchange import Exchange
 
@@ -115,7 +115,7 @@ class Waiting:
         answer = await ask()
         if current.watched is None:
             return answer
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         try:
             while current.watched is not None:
                 left = begin + current.arguments[ARGUMENT] - asyncio.get_running_loop().time()
@@ -141,8 +141,3 @@ class Waiting:
         if loop not in self._pollers:
             self._pollers[loop] = Poller(self._finished, self._workers)
         return self._pollers[loop]
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 from unittest import mock
@@ -16,7 +17,13 @@ PASSWORD = "fab-password"
 FAKE = "AUTH_DB_FAKE_PASSWORD_HASH_CHECK"
 # Not Flask-AppBuilder's default, as where an administrator has chosen one.
 METHOD = "pbkdf2:sha256:1000"
-USERS = {"fab_admin": "Admin", "fab_viewer": "Viewer", "fab_gone": "Admin", "fab_one_dag": "OneDag"}
+USERS = {
+    "fab_admin": "Admin",
+    "fab_viewer": "Viewer",
+    "fab_gone": "Admin",
+    "fab_one_dag": "OneDag",
+    "fab_leaving": "Op",
+}
 
 
 def prepare() -> None:
@@ -89,6 +96,37 @@ def two_names(client: Any) -> list[int]:
         ]
 
 
+def taken_away(client: Any, flask_app: Any, tokens: dict[str, str]) -> dict[str, Any]:
+    """Take the role from a user, then deactivate them; tell after how many seconds each token is refused."""
+    refused: dict[str, Any] = {}
+
+    def status(token: str) -> int:
+        return int(client.get("dags", headers={"Authorization": f"Bearer {token}"}).status_code)
+
+    def wait_for(expected: int) -> dict[str, float]:
+        begin, seconds = time.monotonic(), {}
+        while len(seconds) < len(tokens) and time.monotonic() - begin < 15:
+            for kind, token in tokens.items():
+                if kind not in seconds and status(token) == expected:
+                    seconds[kind] = time.monotonic() - begin
+            time.sleep(0.1)
+        return seconds
+
+    refused["before"] = [status(token) for token in tokens.values()]
+    with flask_app.app_context():
+        security = flask_app.appbuilder.sm
+        user = security.find_user("fab_leaving")
+        user.roles = [security.add_role("Nothing")]
+        security.update_user(user)
+    refused["role"] = wait_for(403)
+    with flask_app.app_context():
+        user = flask_app.appbuilder.sm.find_user("fab_leaving")
+        user.active = False
+        flask_app.appbuilder.sm.update_user(user)
+    refused["user"] = wait_for(401)
+    return refused
+
+
 def observe() -> dict[str, Any]:
     """Start the application and call it as these users."""
     from starlette.testclient import TestClient
@@ -136,6 +174,9 @@ def observe() -> dict[str, Any]:
     found["airflow"] = client.get("dags", headers={"Authorization": f"Bearer {own}"}).status_code
     found["header"] = client.get("dags", headers={"rest-api-plugin-http-token": "ci-token"}).status_code
     found["names"] = [bool(auth_manager.user_by_name(name)) for name in ("fab_admin", "fab_gone", "ghost")]
+    leaving = auth_manager.manager().generate_jwt(auth_manager.user_by_name("fab_leaving"))
+    both = {"ours": tokens["fab_leaving"]["access_token"], "airflow's": leaving}
+    found["taken away"] = taken_away(client, flask_app, both)
     found["method"] = flask_app.config[FAKE].partition("$")[0]
     unusual = ("fab_viewer", "fab_viewer@example.com", "nobody", "fab_gone", "fab_federated")
     found["work"] = {name: work_of(name) for name in unusual}

@@ -41,6 +41,7 @@ def test_users_log_in_and_inactive_ones_do_not(found):
         "login fab_viewer": 200,
         "login fab_gone": 401,
         "login fab_one_dag": 200,
+        "login fab_leaving": 200,
     }
 
 
@@ -90,3 +91,12 @@ def test_the_hash_for_unknown_names_is_of_the_method_of_real_ones(found):
 
 def test_a_user_who_has_two_names_has_one_count_of_guesses(found):
     assert found["two names"] == [401, 401, 401, 401, 200]
+
+
+@pytest.mark.parametrize("what", ["role", "user"])
+def test_what_is_taken_away_is_gone_within_five_seconds(found, what):
+    """Flask-AppBuilder's own memory of users lasts for half a minute."""
+    taken = found["taken away"]
+    assert taken["before"] == [200, 200]
+    assert taken[what].keys() == {"ours", "airflow's"}
+    assert max(taken[what].values()) < 5.5
