@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 import time
-from contextlib import contextmanager
 from datetime import timedelta
 from uuid import uuid4
 
@@ -18,7 +14,7 @@ from airflow_rest_api.services import background, errors
 from airflow_rest_api.services.background import Background, Kind
 from airflow_rest_api.services.database import unit_of_work
 from airflow_rest_api.storage.tables import operation as table
-from tests.support import environment, work
+from tests.support import work
 
 pytestmark = pytest.mark.in_process
 
@@ -213,29 +209,6 @@ class TestGetOperations:
         assert rest.get("/operations", params=params).status_code == 400
 
 
-@contextmanager
-def process(lease, safe):
-    """A process that works on an operation; gives the process and the operation's id."""
-    started = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "tests.support.work", str(lease), safe],
-        cwd=environment.ROOT,
-        env={**os.environ, "PYTHONPATH": str(environment.ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for line in started.stdout:
-            if len(line.strip()) == 36:
-                yield started, line.strip()
-                break
-        else:
-            raise AssertionError("the process ended")
-    finally:
-        started.kill()
-        started.wait()
-        started.stdout.close()
-
-
 def at_work(rest, operation_id):
     deadline = time.monotonic() + 20
     while rest.get(f"/operations/{operation_id}").json()["progress"]["done"] < 2:
@@ -247,7 +220,7 @@ class TestWorkThatNobodyCarriesOn:
     LEASE = 3.0
 
     def test_it_is_lost_when_its_process_is_killed(self, rest, caller):
-        with process(self.LEASE, "once") as (worker, operation_id):
+        with work.process(self.LEASE, "once") as (worker, operation_id):
             at_work(rest, operation_id)
             time.sleep(self.LEASE + 1)
             assert rest.get(f"/operations/{operation_id}").json()["state"] == "running"
@@ -260,7 +233,7 @@ class TestWorkThatNobodyCarriesOn:
         assert time.monotonic() - begin < self.LEASE + 3
 
     def test_it_is_called_lost_for_good(self, rest, caller, carrier):
-        with process(self.LEASE, "once") as (worker, operation_id):
+        with work.process(self.LEASE, "once") as (worker, operation_id):
             at_work(rest, operation_id)
             worker.kill()
             assert ended(rest, operation_id)["state"] == "lost"
@@ -271,7 +244,7 @@ class TestWorkThatNobodyCarriesOn:
         assert rest.get("/operations", params={"state": "lost"}).json()["total_entries"] == 1
 
     def test_what_is_safe_is_taken_over(self, rest, caller, carrier):
-        with process(self.LEASE, "safe") as (worker, operation_id):
+        with work.process(self.LEASE, "safe") as (worker, operation_id):
             at_work(rest, operation_id)
             worker.kill()
         time.sleep(self.LEASE + 0.5)

@@ -5,15 +5,21 @@ Begins an operation of the kind `count_up` as the admin, prints its id, and work
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from airflow_rest_api.services import background
 from airflow_rest_api.services.background import Background, Kind, Report
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import write
+from tests.support import environment
 
 KIND = "count_up"
 
@@ -39,6 +45,31 @@ def begin(carrier: Background, caller: Caller, **request: Any) -> str:
     operation_id = write(lambda session: carrier.begin(session, KIND, request, caller))
     carrier.run(operation_id)
     return operation_id
+
+
+@contextmanager
+def process(lease: float, safe: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start this module as a process that works on an operation; give the process and the operation's id.
+
+    `lease` is in seconds; `safe` says that the work may be taken over.
+    """
+    started = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", __name__, str(lease), safe],
+        cwd=environment.ROOT,
+        env={**os.environ, "PYTHONPATH": str(environment.ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdout is not None
+    try:
+        told = (line.strip() for line in started.stdout)
+        operation_id = next((line for line in told if len(line) == len(str(uuid4()))), None)
+        assert operation_id is not None, "the process has ended"
+        yield started, operation_id
+    finally:
+        started.kill()
+        started.wait()
+        started.stdout.close()
 
 
 def main() -> None:
