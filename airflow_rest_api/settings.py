@@ -106,6 +106,7 @@ class Settings:
     max_dag_file_kib: int = 1024
     max_upload_mib: int = 50
     max_body_kib: int = 256
+    operation_days: int = 7
     worker_threads: int = 12
     validate_responses: bool = True
 
@@ -133,6 +134,7 @@ def load(option: Option, *, pool_size: int = 0, given: Iterable[str] = ()) -> Se
         max_dag_file_kib=reader.integer("max_dag_file_kib", 1024, 1, 1024 * 1024),
         max_upload_mib=reader.integer("max_upload_mib", 50, 1, 1024 * 1024),
         max_body_kib=reader.integer("max_body_kib", 256, 1, 1024 * 1024),
+        operation_days=reader.integer("operation_days", 7, 1, 365),
         worker_threads=reader.threads("worker_threads", 12, pool_size),
         validate_responses=reader.boolean("validate_responses", default=True),
     )

@@ -43,7 +43,6 @@ Work = Callable[[Json, "Report"], "Json | None"]
 # longest that dead work may look alive.
 LEASE = timedelta(seconds=30)
 RENEW_SECONDS = 10.0
-KEPT = timedelta(days=7)
 THREADS = 2
 LOG_CHARACTERS = 16_000
 
@@ -104,9 +103,18 @@ class Report:
 class Background:
     """Carries out the operations of this process, and looks after those of others."""
 
-    def __init__(self, kinds: Mapping[str, Kind], on_fault: Callable[[], None] = lambda: None) -> None:
-        """Take the kinds by the operationId that begins them, and what to do at a fault of this service."""
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        on_fault: Callable[[], None] = lambda: None,
+        kept: timedelta = timedelta(days=7),
+    ) -> None:
+        """Take the kinds by the operationId that begins them, and what to do at a fault of this service.
+
+        Operations are ``kept`` for so long after they were begun.
+        """
         self._kinds = kinds
+        self._kept = kept
         self._on_fault = on_fault
         self.worker = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid4().hex[:12]}"
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rest-api-background")
@@ -131,7 +139,7 @@ class Background:
             "worker": self.worker,
             "leased_until": now + LEASE,
             "created_at": now,
-            "expires_at": now + KEPT,
+            "expires_at": now + self._kept,
             "done": 0,
             "total": total,
             "items": [],

@@ -170,7 +170,9 @@ def _resources(settings: Settings, faults: Faults) -> tuple[Resources, Authentic
         audit=Audit(metrics.audit_failures.inc, redactor),
         idempotency=Idempotency(partial(keyed_hash, keys.derived("idempotency keys")), redactor),
         state_hash=partial(keyed_hash, keys.derived("states of objects")),
-        background=Background(KINDS, metrics.background_failures.inc),
+        background=Background(
+            KINDS, metrics.background_failures.inc, timedelta(days=settings.operation_days)
+        ),
         redactor=redactor,
     )
     return resources, authenticator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -323,6 +323,13 @@ class TestKeeping:
         carrier.look_after()
         with unit_of_work() as session:
             assert session.scalar(select(func.count()).select_from(table)) == 0
+
+    def test_how_long_it_is_kept_can_be_set(self, rest, caller):
+        carrier = Background({work.KIND: Kind(work.count_up, True)}, kept=timedelta(days=2))
+        found = ended(rest, work.begin(carrier, caller, to=1))
+        carrier.stop()
+        begun, expires = (datetime.fromisoformat(found[name]) for name in ("created_at", "expires_at"))
+        assert expires - begun == timedelta(days=2)
 
     def test_a_fault_of_the_bookkeeping_is_told(self, rest, caller, monkeypatch):
         faults = threading.Event()
