@@ -13,6 +13,23 @@ from tests.faults.enumeration import MANAGERS
 from tests.support import environment, template
 
 LEAST = 1500
+UNKNOWN = ("anonymous", "bad", "expired")
+OBJECTS = ("own", "foreign", "missing")
+# Whoever calls without a good token, whatever it is about.
+NOBODY_KNOWN = [f"{caller} {target}" for caller in UNKNOWN for target in OBJECTS]
+# The role that may do with one DAG what User may with all.
+ONE_DAG = ["OneDag foreign", "OneDag missing"]
+# Who is refused by the operations that `/api/v2` has not. Login and its kin answer 401 to made-up secrets, whoever
+# sends them.
+OWN = {
+    "get_liveness": [],
+    "get_readiness": [],
+    **dict.fromkeys(("get_capabilities", "get_metrics", "get_current_user", "review_access"), NOBODY_KNOWN),
+    **dict.fromkeys(("get_operations", "get_operation", "cancel_operation"), NOBODY_KNOWN),
+    "get_rendered_fields": [*NOBODY_KNOWN, *ONE_DAG],
+    "logout": [f"{caller} own" for caller in UNKNOWN],
+}
+SECRETS = ("login", "refresh_token")
 
 
 def run(full: bool) -> dict[str, object]:
@@ -22,6 +39,9 @@ def run(full: bool) -> dict[str, object]:
     for manager in MANAGERS:
         found = compared(manager, every=full)
         assert found["differing"] == [], f"{manager}: {found['differing'][:10]}"
+        strange = own_differences(found["own"], manager)
+        assert strange == [], f"{manager}: {strange}"
+        figures[f"{manager}: own operations as written down"] = len(found["own"])
         figures[f"{manager}: cells"] = found["cells"]
         figures[f"{manager}: operations"] = found["operations"]
         figures[f"{manager}: refused by both"] = found["refused"]
@@ -29,6 +49,20 @@ def run(full: bool) -> dict[str, object]:
         cells += found["cells"]
     assert cells >= LEAST or not full, f"{cells} cells"
     return {**figures, "cells": cells}
+
+
+def own_differences(found: dict[str, list[str]], manager: str) -> list[str]:
+    """What is not as it is written down; of the SimpleAuthManager there is no role for one DAG."""
+    faults = []
+    for operation_id, refused in found.items():
+        if operation_id in SECRETS:
+            continue
+        expected = set(OWN.get(operation_id, ["nothing is written down"]))
+        if manager == "simple":
+            expected -= set(ONE_DAG)
+        if set(refused) != expected:
+            faults.append(f"{operation_id}: {sorted(set(refused) ^ expected)}")
+    return faults + [f"{name} was not called" for name in OWN.keys() - found.keys()]
 
 
 def compared(manager: str, *, every: bool, fault: str = "none") -> dict[str, Any]:

@@ -26,3 +26,14 @@ def test_a_broken_check_shows(manager, fault):
     if fault == "no_dag":
         # The permission for a single DAG is lost, or holds for all: this is what the per-DAG role is for.
         assert {cell["caller"] for cell in found["differing"]} == {"OneDag"}
+
+
+def test_a_decision_that_is_not_written_down_shows():
+    as_written = {name: list(refused) for name, refused in matrix.OWN.items()}
+    assert matrix.own_differences(as_written, "fab") == []
+    assert matrix.own_differences({**as_written, "get_metrics": []}, "fab")
+    assert matrix.own_differences({**as_written, "new_operation": []}, "fab")
+    assert matrix.own_differences({"logout": as_written["logout"]}, "fab")
+    without = {**as_written, "get_rendered_fields": matrix.NOBODY_KNOWN}
+    assert matrix.own_differences(without, "simple") == []
+    assert matrix.own_differences(without, "fab")

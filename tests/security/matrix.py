@@ -80,6 +80,31 @@ def cells(ours: Client, theirs: Client, headers: dict[str, Any], *, every: bool)
                 )
 
 
+def refused_by_ours_alone(
+    ours: Client, headers: dict[str, Any], shared_ids: set[str]
+) -> dict[str, list[str]]:
+    """Of our operations that `/api/v2` has not: which callers are refused, and on what (`Viewer foreign`)."""
+    from airflow_rest_api.web import contract
+
+    document = contract.load()
+    own = [one for one in contract.operations(document) if one.operation_id not in shared_ids]
+    found: dict[str, list[str]] = {}
+    # Whoever has logged out is refused everywhere.
+    for operation in sorted(own, key=lambda one: one.operation_id == "logout"):
+        found[operation.operation_id] = []
+        for caller, credential in headers.items():
+            for target, dag_id in OBJECTS.items():
+                call = aimed(calls.plainest(document, operation), dag_id)
+                answer = ours.request(
+                    operation.method, call.path, role=None, headers=credential, **call.options()
+                )
+                if answer.status_code in REFUSED:
+                    found[operation.operation_id].append(f"{caller} {target}")
+                if operation.operation_id == "logout":
+                    break
+    return found
+
+
 def aimed(call: calls.Call, dag_id: str) -> calls.Call:
     """The call about another DAG than the examples', wherever it is named; lists are asked for this DAG's part."""
     body = json.loads(json.dumps(call.json).replace(OWN, dag_id)) if call.json is not None else None
@@ -176,15 +201,12 @@ def main() -> None:
         TestClient(theirs, raise_server_exceptions=False) as their_http,
         broken(fault),
     ):
-        found = list(
-            cells(
-                Client(our_http, clients.REST, str),
-                Client(their_http, clients.V2, str),
-                credentials(manager),
-                every=extent == "all",
-            )
-        )
+        headers = credentials(manager)
+        our_client = Client(our_http, clients.REST, str)
+        found = list(cells(our_client, Client(their_http, clients.V2, str), headers, every=extent == "all"))
+        own = refused_by_ours_alone(our_client, headers, {cell.operation_id for cell in found})
     told = {
+        "own": own,
         "cells": len(found),
         "operations": len({cell.operation_id for cell in found}),
         "refused": sum(cell.ours in REFUSED for cell in found),
