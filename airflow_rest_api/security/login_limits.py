@@ -30,7 +30,8 @@ WINDOW = timedelta(minutes=15)
 # others, and find the count low again.
 AT_ONCE = 4
 # How often a row may be made by another call at the same time, and be gone again, before this gives up.
-_ATTEMPTS = 5
+_ATTEMPTS = 40
+_PAUSE_SECONDS = 0.05
 
 
 class TooManyLogins(errors.TooManyRequests):
@@ -150,6 +151,7 @@ def _reserved(buckets: _Buckets) -> bool:
     counting = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(errors.AlreadyExists),
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        wait=tenacity.wait_random(0, _PAUSE_SECONDS),
     )
     try:
         admitted: bool = counting(write, lambda session: _reserve(session, buckets))

@@ -72,21 +72,24 @@ def ensure_migrated() -> None:
         return
     if not _is_sqlite():
         raise NotMigrated
-    try:
-        migrate()
-    except OperationalError:
-        # SQLite has no lock for migrations: another process that started at the same time came first.
-        if not _becomes_current():
-            raise
+    _migrate_with_others()
 
 
-def _becomes_current() -> bool:
+def _migrate_with_others() -> None:
+    """Migrate although other processes may do so at the same time: SQLite has no lock for migrations.
+
+    Who comes second to a step fails at the first table that is there already; the next step may be its own.
+    """
     deadline = time.monotonic() + OTHERS_SECONDS
-    while not _is_current():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+    while True:
+        try:
+            migrate()
+        except OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        if _is_current():
+            return
 
 
 def _is_current() -> bool:

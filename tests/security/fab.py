@@ -185,5 +185,10 @@ def observe() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    from tests.support import postgres
+
     prepare()
-    sys.stdout.write("\n" + json.dumps(observe()) + "\n")
+    observed = observe()
+    # What was counted is written a moment later, and told on the standard output when it cannot be.
+    postgres.let_counts_be_written()
+    sys.stdout.write("\n" + json.dumps(observed) + "\n")

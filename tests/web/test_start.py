@@ -16,19 +16,16 @@ from airflow_rest_api.services import configuration
 from airflow_rest_api.settings import COMPONENTS
 from airflow_rest_api.storage import manager
 from airflow_rest_api.web.app import StartError, create_application
-from tests.support import environment, template
+from tests.support import canaries, environment, template
 from tests.web import small
 from tests.web.small import empty, operation, parameter
 
-SECRET = "tests-only-" * 8
+SECRET = canaries.JWT_SECRET
 GUARDED = {"security": [{"bearer": []}]}
 TYPO = {"resource": "dag", "method": "GET", "id_from": "path.dagid"}
 PATHS = {"/a": {"get": operation("get_a")}}
 HANDLERS = {"get_a": empty, "takes_b": lambda b: b}
-SAME_SECRET = (
-    "[rest_api] jwt_secret: is the same as [api_auth] jwt_secret and [api] secret_key: it has to be a secret of"
-    " its own"
-)
+SAME_SECRET = "[rest_api] jwt_secret: is the same as [api_auth] jwt_secret: it has to be a secret of its own"
 TOO_MANY_THREADS = (
     "[rest_api] worker_threads: 99 threads need more database connections than Airflow's pool has: at most 12"
     " (sql_alchemy_pool_size + sql_alchemy_max_overflow - 3)"
