@@ -12,6 +12,7 @@ from pathlib import Path
 from airflow.utils.db import DBLocks, create_global_lock
 from airflow.utils.db_manager import BaseDBManager
 from airflow.utils.session import create_session
+from alembic import command
 from sqlalchemy.exc import OperationalError
 
 from airflow_rest_api.storage.tables import metadata
@@ -29,6 +30,30 @@ class RestApiDBManager(BaseDBManager):
     migration_dir = (_HERE / "migrations").as_posix()
     alembic_file = (_HERE / "alembic.ini").as_posix()
     supports_table_dropping = True
+
+    def upgradedb(
+        self,
+        to_revision: str | None = None,
+        from_revision: str | None = None,
+        show_sql_only: bool = False,
+        use_migration_files: bool = False,
+    ) -> None:
+        """Migrate as Airflow does; on SQLite in one transaction, since it has no lock for migrations.
+
+        There every step and its stamp become visible together: two processes that migrate at once take turns, and
+        one that is killed in the middle leaves nothing behind.
+        """
+        engine = self.session.get_bind()
+        if show_sql_only or engine.dialect.name != "sqlite":
+            super().upgradedb(to_revision, from_revision, show_sql_only, use_migration_files)
+            return
+        self.session.commit()  # Alembic works on a connection of its own
+        config = self.get_alembic_config()
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            config.attributes["connection"] = connection
+            command.upgrade(config, to_revision or "heads")
+            connection.commit()
 
 
 class NotMigrated(Exception):
@@ -55,7 +80,6 @@ def migrate() -> None:
     ):
         manager = RestApiDBManager(session)
         if not manager.check_migration():
-            session.commit()  # SQLite: Alembic works on a connection of its own
             manager.upgradedb()
 
 
@@ -76,20 +100,15 @@ def ensure_migrated() -> None:
 
 
 def _migrate_with_others() -> None:
-    """Migrate although other processes may do so at the same time: SQLite has no lock for migrations.
-
-    Who comes second to a step fails at the first table that is there already; the next step may be its own.
-    """
+    """Migrate although other processes may do so at the same time: who finds the database locked tries again."""
     deadline = time.monotonic() + OTHERS_SECONDS
-    while True:
+    while not _is_current():
         try:
             migrate()
         except OperationalError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
-        if _is_current():
-            return
 
 
 def _is_current() -> bool:

@@ -148,7 +148,7 @@ manager.ensure_migrated()
 
 class TestOthersMigration:
     def test_another_process_is_waited_for(self, metadata_database, monkeypatch):
-        states = iter([False, False, True])
+        states = iter([False, False, False, True])
         monkeypatch.setattr(manager, "_is_current", lambda: next(states))
         monkeypatch.setattr(manager, "migrate", self.fail)
         manager.ensure_migrated()

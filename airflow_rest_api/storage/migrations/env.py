@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow import settings
 from alembic import context
+from sqlalchemy import Connection
 
 from airflow_rest_api.storage.manager import RestApiDBManager
 
@@ -25,11 +26,19 @@ def _run_offline() -> None:
 
 
 def _run_online() -> None:
+    given: Connection | None = context.config.attributes.get("connection")
+    if given is not None:  # in a transaction that is not ours to end
+        _run_on(given)
+        return
     assert settings.engine is not None
     with settings.engine.connect() as connection:
-        context.configure(connection=connection, transaction_per_migration=True, **_OPTIONS)
-        with context.begin_transaction():
-            context.run_migrations()
+        _run_on(connection)
+
+
+def _run_on(connection: Connection) -> None:
+    context.configure(connection=connection, transaction_per_migration=True, **_OPTIONS)
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 if context.is_offline_mode():
