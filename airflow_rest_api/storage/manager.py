@@ -6,9 +6,9 @@ then `airflow db migrate` migrates these tables too.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
+import tenacity
 from airflow.utils.db import DBLocks, create_global_lock
 from airflow.utils.db_manager import BaseDBManager
 from airflow.utils.session import create_session
@@ -101,14 +101,13 @@ def ensure_migrated() -> None:
 
 def _migrate_with_others() -> None:
     """Migrate although other processes may do so at the same time: who finds the database locked tries again."""
-    deadline = time.monotonic() + OTHERS_SECONDS
-    while not _is_current():
-        try:
-            migrate()
-        except OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(OperationalError),
+        stop=tenacity.stop_after_delay(OTHERS_SECONDS),
+        wait=tenacity.wait_fixed(0.2),
+        reraise=True,
+    )
+    attempts(lambda: None if _is_current() else migrate())
 
 
 def _is_current() -> bool:
