@@ -56,11 +56,13 @@ def run(full: bool) -> dict[str, object]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     folder = tempfile.TemporaryDirectory(prefix="airflow-waiting-")
     with folder as home, servers.running("standalone", Path(home)) as server, api(server.url) as call:
-        return asyncio.run(measured(server.url, call, waiters, number))
+        # Among other tests the slowest of some hundred requests tell of those tests: the quick form takes the median.
+        share = 0.99 if full else 0.5
+        return asyncio.run(measured(server.url, call, waiters, number, share))
 
 
 async def measured(
-    url: str, call: Callable[..., httpx.Response], waiters: int, number: int
+    url: str, call: Callable[..., httpx.Response], waiters: int, number: int, share: float
 ) -> dict[str, object]:
     token = call("GET", "/rest_api/v1/version").request.headers["Authorization"]
     run_ids = [call("POST", RUNS, json=NOW).json()["dag_run_id"] for _ in range(number)]
@@ -77,20 +79,19 @@ async def measured(
     await asyncio.gather(*tasks)
     lags = [one.answered - ended[one.run_id] for one in crowd]
     assert {one.state for one in crowd} == {"success"}
-    return judged(idle, busy, growth, lags)
+    return judged(quantile(idle, share), quantile(busy, share), growth, lags)
 
 
-def judged(idle: list[float], busy: list[float], growth: float, lags: list[float]) -> dict[str, object]:
-    quiet, crowded = p99(idle), p99(busy)
+def judged(quiet: float, crowded: float, growth: float, lags: list[float]) -> dict[str, object]:
     assert max(lags) <= MOST_LAG_SECONDS, f"the slowest answer came {max(lags):.2f} s after the end"
     assert growth < MOST_GROWTH_MIB, f"{growth:.0f} MiB"
     assert crowded < max(MOST_SLOWDOWN * quiet, quiet + NOISE_SECONDS), (
-        f"p99 {crowded:.4f} s, idle {quiet:.4f} s"
+        f"others take {crowded:.4f} s, idle {quiet:.4f} s"
     )
     return {
         "waiters": len(lags),
-        "p99 of other requests, idle": f"{quiet * 1000:.1f} ms",
-        "p99 of other requests, waited for": f"{crowded * 1000:.1f} ms",
+        "other requests, idle": f"{quiet * 1000:.1f} ms",
+        "other requests, waited for": f"{crowded * 1000:.1f} ms",
         "growth of memory": f"{growth:.1f} MiB",
         "answered after the end, median": f"{statistics.median(lags):.2f} s",
         "answered after the end, slowest": f"{max(lags):.2f} s",
@@ -117,8 +118,8 @@ def end_all(call: Callable[..., httpx.Response], run_ids: list[str]) -> dict[str
     return ended
 
 
-def p99(samples: list[float]) -> float:
-    return statistics.quantiles(samples, n=100)[98]
+def quantile(samples: list[float], share: float) -> float:
+    return statistics.quantiles(samples, n=100)[round(share * 100) - 1]
 
 
 def server_at(url: str) -> Any:
