@@ -79,7 +79,8 @@ async def measured(
     await asyncio.gather(*tasks)
     lags = [one.answered - ended[one.run_id] for one in crowd]
     assert {one.state for one in crowd} == {"success"}
-    return judged(quantile(idle, share), quantile(busy, share), growth, lags)
+    figures = judged(quantile(idle, share), quantile(busy, share), growth, lags)
+    return {"other requests are compared by": f"p{share * 100:.0f}", **figures}
 
 
 def judged(quiet: float, crowded: float, growth: float, lags: list[float]) -> dict[str, object]:

@@ -113,6 +113,21 @@ class TestMigration:
         assert tables() == TABLES | {VERSIONS}
         manager.ensure_migrated()
 
+    def test_one_that_ends_half_way_leaves_nothing_behind(self, empty, monkeypatch):
+        upgrade = manager.command.upgrade
+
+        def ends(config, _):
+            upgrade(config, "0002")
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(manager.command, "upgrade", ends)
+            with pytest.raises(KeyboardInterrupt):
+                manager.ensure_migrated()
+        assert tables() == set()
+        manager.ensure_migrated()
+        assert tables() == TABLES | {VERSIONS}
+
     def test_two_processes_make_them_at_once(self, empty):
         variables = environment.prepare(empty)
         covered = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
