@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, MutableMapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ class Exchange:
 
     ``instance`` is the path that was called, ``client`` the address that called. ``permitted`` and ``audited`` are
     set by the gate: the caller may do this, and the outcome is in the event log (or could not be written).
+    ``closing`` closes the files of the body, which belong to the handler as soon as it runs.
     """
 
     request_id: str
@@ -43,6 +45,7 @@ class Exchange:
     refusal: Exception | None = None
     watched: Watched | None = None
     bearer: str | None = field(default=None, repr=False)
+    closing: ExitStack = field(default_factory=ExitStack, repr=False)
 
 
 def new_id() -> str:
