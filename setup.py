@@ -45,6 +45,7 @@ setup(
         "orjson>=3.10",
         "prometheus-client>=0.20",
         "psutil>=5.9",
+        "python-multipart>=0.0.32",
         "PyYAML>=6",
         "swagger-ui-bundle>=1.1",
         "uvicorn>=0.30",

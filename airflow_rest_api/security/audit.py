@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 _COLUMNS = {"dag_id": "dag_id", "task_id": "task_id", "dag_run_id": "run_id"}
 # The widths of the columns in Airflow's table `log`.
 _EVENT, _ID, _OWNER = 60, 250, 500
+# What names a file has no column; it is told in `extra`.
+FILE_NAMES = ("root", "path", "bundle_name")
+_NAME = 1024
 
 
 class AuditUnavailable(errors.Unavailable):
@@ -50,7 +53,8 @@ class Call:
         facts: dict[str, Any] = {"request_id": self.request_id, "client": self.client}
         if self.credential is not None:
             facts |= {"credential": self.credential.kind, "token": self.credential.fingerprint}
-        return facts
+        named = {name: self.arguments.get(name) for name in FILE_NAMES}
+        return facts | {name: value[:_NAME] for name, value in named.items() if isinstance(value, str)}
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of Airflow's table by which its own filters find the row."""

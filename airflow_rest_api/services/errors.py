@@ -12,7 +12,8 @@
     ├── PreconditionFailed   the object is not in the state that the caller expected
     ├── Unprocessable        well-formed, understood, and impossible
     ├── TooManyRequests      later, please
-    └── Unavailable          the database or another part of Airflow does not answer
+    ├── Unavailable          the database or another part of Airflow does not answer
+    └── InsufficientStorage  the disk is full, or what may be stored on it
 
 A refusal knows its code, its title and its sentence; what HTTP makes of it is `web/problems.py`'s alone.
 The second level is closed; a service adds leaves below it, next to the noun that they speak of.
@@ -110,6 +111,12 @@ class Unavailable(Refusal):
     def __init__(self, detail: str, *, retry_after: int = 1, **members: Any) -> None:
         super().__init__(detail, **members)
         self.retry_after = retry_after
+
+
+class InsufficientStorage(Refusal):
+    """There is no room for what should be stored; nothing was changed."""
+
+    title = "Insufficient storage"
 
 
 class DagNotFound(NotFound):

@@ -46,10 +46,11 @@ from airflow_rest_api.web.credentials import security_map
 from airflow_rest_api.web.doors import DOORS, FrontDoor, MountedDoor
 from airflow_rest_api.web.edge import Edge
 from airflow_rest_api.web.faults import Faults, StartError
+from airflow_rest_api.web.forms import FormReader
 from airflow_rest_api.web.gate import Gate
 from airflow_rest_api.web.guard import Guard, Recorder
 from airflow_rest_api.web.idempotency import Idempotency
-from airflow_rest_api.web.limits import BodyLimits
+from airflow_rest_api.web.limits import BodyLimits, most_bytes
 from airflow_rest_api.web.metrics import Metrics
 from airflow_rest_api.web.pages import Pages
 from airflow_rest_api.web.paths import PathTable
@@ -212,6 +213,7 @@ class _Contract:
         self.operations = contract.operations(document)
         self.readers: dict[str, ArgumentReader] = {}
         self.bodies: dict[str, BodyReader] = {}
+        self.forms: dict[str, FormReader] = {}
         self.endpoints: dict[str, Callable[[], Any]] = {}
         components = schemas.json_components(document)
         gate = Gate(resources.audit)
@@ -233,7 +235,10 @@ class _Contract:
             raise StartError(unsupported)
         name, definition = operation.operation_id, operation.definition
         self.readers[name] = ArgumentReader(self.document, operation, components)
-        if "requestBody" in definition:
+        if operation.body_type == contract.FORM:
+            most = most_bytes(resources.settings, operation.body_limit)
+            self.forms[name] = FormReader(self.document, definition["requestBody"], components, most)
+        elif "requestBody" in definition:
             self.bodies[name] = BodyReader(definition["requestBody"], components)
         self.endpoints[name] = self._endpoint(operation, components, gate, resources)
 
@@ -267,7 +272,7 @@ def _named_header(document: Document, name: str) -> Document:
 def _guard(application: ASGIApp, contracts: list[_Contract], workers: Workers, resources: Resources) -> Guard:
     table = PathTable((entry.base_path, entry.document, entry.operations) for entry in contracts)
     operations = guard.by_place((entry.base_path, entry.operations) for entry in contracts)
-    limits = BodyLimits(resources.settings.max_body_kib * 1024)
+    limits = BodyLimits(resources.settings)
     refusals = Refusals(resources.metrics.audit_failures.inc, resources.redactor)
     return Guard(application, table, operations, limits, Recorder(resources.audit, refusals, workers))
 
@@ -289,7 +294,7 @@ def _connexion(
             base_path=entry.base_path,
             name=entry.base_path,
             resolver=routing.OperationResolver(entry.endpoints),
-            validator_map=validator_map(entry.readers, entry.bodies),
+            validator_map=validator_map(entry.readers, entry.bodies, entry.forms),
             security_map=security_map(authenticator, workers, settings.http_token_header),
         )
     # Connexion builds its stack at the first request, and answers later ones from half of it if that failed.

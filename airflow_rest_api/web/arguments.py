@@ -50,7 +50,7 @@ class _Parameter:
             return None, [self._fault("Was sent more than once.")]
         if any("\0" in text for text in texts):
             return None, [self._fault(NO_NUL)]
-        values = [_coerced(text, self.type) for text in texts]
+        values = [coerced(text, self.type) for text in texts]
         value = values if self.many else values[0]
         found = [self._fault(sentence) for _, sentence in self.schema.faults(value)]
         if found:
@@ -68,7 +68,7 @@ class _Parameter:
         return {"in": self.place, "parameter": self.name, "detail": sentence}
 
 
-def _coerced(text: str, kind: str) -> Any:
+def coerced(text: str, kind: str) -> Any:
     """Read a text as the type that the contract names; what cannot be read stays a text, for the schema to refuse."""
     if kind == "boolean":
         return {"true": True, "false": False}.get(text.lower(), text)

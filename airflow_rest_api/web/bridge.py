@@ -2,7 +2,7 @@
 
 Connexion's own bridge (a2wsgi) has ten threads and crosses between loop and thread at every message, which
 costs more than the work of a small operation. This one reads the body, runs Flask once in a pool of
-`worker_threads` threads, and sends what came out; an answer without a length is streamed part by part.
+`worker_threads` threads, and sends what came out; an answer without a length, and a file, is streamed part by part.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from starlette.types import Message, Receive, Scope, Send
 
 from airflow_rest_api.services import errors
+from airflow_rest_api.services.downloads import Download
 from airflow_rest_api.web import exchange
 
 _WITHOUT_BODY = (204, 304)
@@ -123,12 +124,15 @@ class Bridge:
             await send(start)
             await send({"type": "http.response.body", "body": answer.content})
         else:
-            await self._stream(answer.stream, start, receive, send)
+            await self._stream(answer.stream, start, receive, send, only_head=current.is_head)
 
-    async def _stream(self, stream: _Stream, start: Message, receive: Receive, send: Send) -> None:
+    async def _stream(
+        self, stream: _Stream, start: Message, receive: Receive, send: Send, *, only_head: bool
+    ) -> None:
         """Send part by part, until the client goes: servers swallow what is sent to nobody.
 
-        The head waits for the first part, so that a fault in making that one is still answered as such.
+        The head waits for the first part, so that a fault in making that one is still answered as such; who wants
+        ``only_head`` gets no further part.
         """
         gone = asyncio.ensure_future(disconnected(receive))
         step: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -138,7 +142,7 @@ class Bridge:
             while more and not gone.done():
                 step = asyncio.ensure_future(self._workers.run(next, stream.parts, None))
                 part = await asyncio.shield(step)
-                more = part is not None
+                more = part is not None and not only_head
                 body = {"type": "http.response.body", "body": part or b"", "more_body": more}
                 for message in (*head, body):
                     await send(message)
@@ -174,7 +178,8 @@ def _run(application: WSGIApplication, environ: dict[str, Any]) -> _Answer:
     iterable = application(environ, start_response)
     status, headers = int(started[0].split(" ", 1)[0]), [_encoded(*header) for header in started[1]]
     close = getattr(iterable, "close", _nothing)
-    if status not in _WITHOUT_BODY and not any(name == b"content-length" for name, _ in headers):
+    has_length = any(name == b"content-length" for name, _ in headers)
+    if status not in _WITHOUT_BODY and (isinstance(iterable, Download) or not has_length):
         return _Answer(status, headers, stream=_Stream(iter(iterable), close))
     try:
         return _Answer(status, headers, content=b"".join(iterable))

@@ -15,6 +15,7 @@ import yaml
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 PACKAGE = "airflow_rest_api.openapi"
 JSON = "application/json"
+FORM = "multipart/form-data"
 # How the application sees the contracts below its prefix; the document itself names the public address.
 BASE_PATHS = {"openapi.yaml": "/v1", "legacy.yaml": "/api", "legacy_security.yaml": "/security"}
 
@@ -41,6 +42,13 @@ class Operation:
     definition: Mapping[str, Any]
     # What its body's field `dry_run` is when it is absent; None where it has no such field.
     dry_run_default: bool | None = None
+    # The setting that bounds its body.
+    body_limit: str = "max_body_kib"
+
+    @property
+    def body_type(self) -> str | None:
+        """The media type of its body; None where it takes none."""
+        return next(iter(self.definition.get("requestBody", {}).get("content", {})), None)
 
     def is_dry_run(self, arguments: Mapping[str, Any], body: Any) -> bool:
         """Tell whether a request only asks what would happen: by its query, or by its body as in `/api/v2`."""
@@ -205,6 +213,7 @@ def _operation(document: Document, path: str, method: str, definition: Mapping[s
         read_only=method in ("get", "head") or definition.get("x-read-only") is True,
         definition=definition,
         dry_run_default=_dry_run_default(document, definition),
+        body_limit=definition.get("x-body-limit", "max_body_kib"),
     )
 
 

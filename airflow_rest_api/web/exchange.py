@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, MutableMapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,16 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 class Exchange:
     """What the layers found out: filled from the edge inwards, each field by one layer.
 
-    ``instance`` is the path that was called, ``client`` the address that called. ``permitted`` and ``audited`` are
+    ``instance`` is the path that was called, ``client`` the address that called; of a HEAD, which all layers behind
+    the edge take for a GET, ``is_head`` tells. ``permitted`` and ``audited`` are
     set by the gate: the caller may do this, and the outcome is in the event log (or could not be written).
+    ``closing`` closes the files of the body, which belong to the handler as soon as it runs.
     """
 
     request_id: str
     instance: str
     client: str = ""
+    is_head: bool = False
     begin: float = field(default_factory=perf_counter, repr=False)
     found: Found | None = None
     operation_id: str | None = None
@@ -43,6 +47,7 @@ class Exchange:
     refusal: Exception | None = None
     watched: Watched | None = None
     bearer: str | None = field(default=None, repr=False)
+    closing: ExitStack = field(default_factory=ExitStack, repr=False)
 
 
 def new_id() -> str:
@@ -55,7 +60,7 @@ def begin(scope: Scope, headers: Mapping[bytes, bytes]) -> Exchange:
     wished = headers.get(b"x-request-id", b"")
     request_id = wished.decode() if _REQUEST_ID.fullmatch(wished) else new_id()
     client = (scope.get("client") or ("",))[0]
-    exchange = Exchange(request_id, scope.get("path", ""), client)
+    exchange = Exchange(request_id, scope.get("path", ""), client, scope.get("method") == "HEAD")
     scope[_KEY] = exchange
     return exchange
 

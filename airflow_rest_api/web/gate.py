@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from airflow_rest_api.security import access
-from airflow_rest_api.security.audit import Audit, Call
+from airflow_rest_api.security.audit import FILE_NAMES, Audit, Call
 from airflow_rest_api.services import errors
 from airflow_rest_api.web import problems
 from airflow_rest_api.web.contract import Operation
@@ -19,13 +19,15 @@ def call_of(operation: Operation, exchange: Exchange, owner: str | None = None) 
     """Return what the audit tells of a request; its arguments as they were read, or as they stand in the path."""
     caller = exchange.caller
     path = exchange.found.arguments if exchange.found else {}
+    fields = exchange.body if isinstance(exchange.body, dict) else {}
+    files = {name: fields[name] for name in FILE_NAMES if name in fields}
     return Call(
         event=operation.operation_id,
         request_id=exchange.request_id,
         client=exchange.client,
         owner=caller.name if caller else owner,
         credential=caller.credential if caller else None,
-        arguments=exchange.arguments or path,
+        arguments={**files, **(exchange.arguments or path)},
     )
 
 

@@ -59,13 +59,15 @@ class Guard:
         operation = self._find(scope, current)
         watch = _Watch(operation, current, send)
         try:
-            received = await self._body_limits.admit(scope, receive)
+            received = self._body_limits.admit(operation, scope, receive)
             await self._application(scope, received, watch.send)
         except asyncio.CancelledError:
             raise
         except Exception as fault:
             await self._recorder.refused(operation, current, problems.status_of(fault))
             raise
+        finally:
+            current.closing.close()
         if watch.status >= HTTPStatus.BAD_REQUEST:
             await self._recorder.refused(operation, current, watch.status)
 

@@ -17,6 +17,7 @@ import orjson
 from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors, retries
 from airflow_rest_api.services.retries import Claim, Kept
+from airflow_rest_api.services.uploads import Upload
 from airflow_rest_api.web import problems
 from airflow_rest_api.web.contract import Operation
 from airflow_rest_api.web.exchange import Exchange
@@ -90,5 +91,11 @@ def _fingerprint(exchange: Exchange) -> str:
         "arguments": {name: value for name, value in exchange.arguments.items() if name != ARGUMENT},
         "body": exchange.body,
     }
-    raw = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS, default=str)
+    raw = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS, default=_told)
     return hashlib.sha256(raw).hexdigest()
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, Upload):
+        return [value.name, value.size, value.sha256]
+    return str(value)

@@ -8,9 +8,17 @@ from collections.abc import Mapping
 from starlette.types import Message, Receive, Scope
 
 from airflow_rest_api.services import errors
-from airflow_rest_api.web import problems
+from airflow_rest_api.settings import Settings
+from airflow_rest_api.web import contract, problems
+from airflow_rest_api.web.contract import Operation
 
+# So long may a body take, and of a large one each further `PACE_BYTES`.
 BODY_SECONDS = 30
+PACE_BYTES = 1024 * 1024
+# What the parts of a form may take beside the file.
+FRAMING_BYTES = 64 * 1024
+# The settings that an operation's `x-body-limit` may name, and how many bytes one of each is.
+SETTINGS = {"max_body_kib": 1024, "max_dag_file_kib": 1024, "max_upload_mib": 1024 * 1024}
 # Path and query; a list filter takes some hundred ids. Servers bound the whole head, some of them generously.
 MAX_ADDRESS_BYTES = 16 * 1024
 _MOST_DIGITS = 18
@@ -23,59 +31,47 @@ def admit_address(scope: Scope) -> None:
 
 
 class BodyLimits:
-    """How much a request may carry: by default ``most`` bytes, more for the operations that say so."""
+    """How much a request may carry: what the setting says that its operation names."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
-    async def admit(self, scope: Scope, receive: Receive) -> Receive:
-        """Return a `receive` that keeps the limit, and gives a chunked body its length.
-
-        Raises `BodyTooLarge` on the announced length, before a byte is read.
-        """
+    def admit(self, operation: Operation, scope: Scope, receive: Receive) -> Receive:
+        """Return a `receive` that keeps the limit; raises `BodyTooLarge` on the announced length, unread."""
         headers: Mapping[bytes, bytes] = dict(scope["headers"])
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise UnsupportedEncoding
+        most = most_bytes(self._settings, operation.body_limit)
+        framing = FRAMING_BYTES if operation.body_type == contract.FORM else 0
         if b"transfer-encoding" in headers:
-            return await self._whole(scope, receive)
+            # Of the wire, and no matter of the layers behind: they would look for chunks.
+            scope["headers"] = [entry for entry in scope["headers"] if entry[0] != b"transfer-encoding"]
+            return _Paced(receive, most, framing)
         announced = headers.get(b"content-length", b"0")
         if not announced.isdigit():
             raise errors.Malformed("The Content-Length is not a number.")
         # Python refuses to read a number of thousands of digits.
-        if len(announced) > _MOST_DIGITS or int(announced) > self._most:
-            raise BodyTooLarge(self._most)
-        return receive if announced == b"0" else _Paced(receive, self._most)
+        if len(announced) > _MOST_DIGITS or int(announced) > most + framing:
+            raise BodyTooLarge(most)
+        return receive if announced == b"0" else _Paced(receive, most, framing)
 
-    async def _whole(self, scope: Scope, receive: Receive) -> Receive:
-        """Read a chunked body: Connexion takes one without a Content-Length for absent (its issue 2020)."""
-        paced = _Paced(receive, self._most)
-        body, more = b"", True
-        while more:
-            message = await paced()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        kept = [
-            entry for entry in scope["headers"] if entry[0] not in (b"transfer-encoding", b"content-length")
-        ]
-        scope["headers"] = [*kept, (b"content-length", str(len(body)).encode())]
-        messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
-        async def replay() -> Message:
-            message = next(messages, None)
-            return message if message is not None else await receive()
-
-        return replay
+def most_bytes(settings: Settings, name: str) -> int:
+    """Return the number of bytes that a setting of `SETTINGS` allows."""
+    number: int = getattr(settings, name)
+    return number * SETTINGS[name]
 
 
 class _Paced:
     """A `receive` that counts the bytes and does not wait for a slow sender without end."""
 
-    def __init__(self, receive: Receive, most: int) -> None:
+    def __init__(self, receive: Receive, most: int, framing: int) -> None:
         self._receive = receive
-        self._left = most
+        self._left = most + framing
         self._most = most
         self._complete = False
         self._deadline: float | None = None
+        self._due = PACE_BYTES
 
     async def __call__(self) -> Message:
         if self._complete:
@@ -88,11 +84,17 @@ class _Paced:
             raise BodyTooSlow from None
         if message["type"] == "http.disconnect":
             raise BodyIncomplete
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            raise BodyTooLarge(self._most)
+        self._count(len(message.get("body", b"")))
         self._complete = not message.get("more_body", False)
         return message
+
+    def _count(self, received: int) -> None:
+        self._left -= received
+        self._due -= received
+        if self._left < 0:
+            raise BodyTooLarge(self._most)
+        if self._due <= 0:
+            self._due, self._deadline = PACE_BYTES, None
 
 
 class AddressTooLong(problems.Refused):

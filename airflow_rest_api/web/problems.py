@@ -32,6 +32,7 @@ _STATUS: tuple[tuple[type[errors.Refusal], int], ...] = (
     (errors.Unprocessable, 422),
     (errors.TooManyRequests, 429),
     (errors.Unavailable, 503),
+    (errors.InsufficientStorage, 507),
 )
 
 

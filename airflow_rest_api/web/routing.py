@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from airflow_rest_api.security import access
 from airflow_rest_api.services import watching
 from airflow_rest_api.services.retries import Kept
-from airflow_rest_api.web import contract, exchange, idempotency, preconditions, waiting
+from airflow_rest_api.web import contract, exchange, forms, idempotency, limits, preconditions, waiting
 from airflow_rest_api.web.answers import AnswerWriter
 from airflow_rest_api.web.arguments import ArgumentReader
 from airflow_rest_api.web.gate import Gate
@@ -69,6 +69,11 @@ class Endpoint:
         current = exchange.of(flask.request.environ["asgi.scope"])
         if current.operation_id != self._operation.operation_id:
             raise RuntimeError(f"Flask routed {current.operation_id} to {self._operation.operation_id}")
+        # From here on, files of the body are this thread's: it goes on when the request is cancelled.
+        with current.closing.pop_all():
+            return self._answered(current)
+
+    def _answered(self, current: exchange.Exchange) -> flask.Response:
         self._gate.admit(self._operation, current)
         key = current.arguments.get(idempotency.ARGUMENT)
         if key is None:
@@ -233,6 +238,20 @@ def refuse_unsupported(document: contract.Document, operation: contract.Operatio
     for name in access.unknown(operation.access or (), names):
         yield f"the x-airflow-access of '{operation.operation_id}' has {name}, which is unknown"
     yield from _kinds(operation)
-    for media_type in operation.definition.get("requestBody", {}).get("content", {}):
-        if media_type != contract.JSON:
-            yield f"the operation '{operation.operation_id}' takes {media_type}, which is not read yet"
+    yield from _bodies(document, operation)
+
+
+def _bodies(document: contract.Document, operation: contract.Operation) -> Iterator[str]:
+    subject = f"the operation '{operation.operation_id}'"
+    if operation.body_limit not in limits.SETTINGS:
+        yield f"{subject} is limited by '{operation.body_limit}', which is no setting for bodies"
+    body = operation.definition.get("requestBody", {})
+    for media_type in body.get("content", {}):
+        if media_type not in (contract.JSON, contract.FORM):
+            yield f"{subject} takes {media_type}, which is not read yet"
+    if len(body.get("content", {})) > 1:
+        yield f"{subject} takes bodies of more than one media type"
+    elif operation.body_type == contract.FORM:
+        yield from (
+            f"{subject} takes {what}, which is not read" for what in forms.unsupported(document, body)
+        )

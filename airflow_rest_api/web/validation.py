@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope
 from airflow_rest_api.web import contract, exchange
 from airflow_rest_api.web.arguments import ArgumentReader
 from airflow_rest_api.web.bodies import BodyReader
+from airflow_rest_api.web.forms import FormReader
 
 
 def operation_id(scope: Mapping[str, Any]) -> str:
@@ -20,7 +21,9 @@ def operation_id(scope: Mapping[str, Any]) -> str:
 
 
 def validator_map(
-    arguments: Mapping[str, ArgumentReader], bodies: Mapping[str, BodyReader]
+    arguments: Mapping[str, ArgumentReader],
+    bodies: Mapping[str, BodyReader],
+    forms: Mapping[str, FormReader],
 ) -> dict[str, Any]:
     """Return the validators of an API; what they read they leave in the request's exchange."""
 
@@ -52,7 +55,21 @@ def validator_map(
             exchange.of(scope).body = bodies[operation_id(scope)].read(b"".join(parts))
             return _consumed(receive), scope
 
-    return {"parameter": ParameterValidator, "body": MediaTypeDict({contract.JSON: BodyValidator})}
+    class FormValidator:
+        """Reads a form; Connexion makes one for each request."""
+
+        def __init__(self, **_: Any) -> None:
+            """Take what Connexion passes; everything needed was compiled before."""
+
+        async def wrap_receive(self, receive: Receive, *, scope: Scope) -> tuple[Receive, Scope]:
+            current = exchange.of(scope)
+            content_type = dict(scope["headers"]).get(b"content-type", b"")
+            form = forms[operation_id(scope)]
+            current.body = await form.read(content_type, receive, current.closing)
+            return _consumed(receive), scope
+
+    readers = MediaTypeDict({contract.JSON: BodyValidator, contract.FORM: FormValidator})
+    return {"parameter": ParameterValidator, "body": readers}
 
 
 def _lowered(name: bytes, value: bytes) -> tuple[bytes, bytes]:

@@ -15,14 +15,15 @@ DOCUMENT = contract.load("openapi.yaml")
 OPERATIONS = contract.operations(DOCUMENT)
 ORDER = [
     *("operationId", "tags", "summary", "description", "x-airflow-access", "x-read-only"),
-    *("x-waits-for", "security", "parameters", "requestBody", "responses"),
+    *("x-waits-for", "x-location", "x-body-limit", "security", "parameters", "requestBody", "responses"),
 ]
 # Their two media types are Airflow's, chosen by Accept.
 TWO_MEDIA_TYPES = {"get_dag_source", "get_log"}
 PROPER_NOUNS = {"Airflow", "Prometheus", "Swagger"}
 RULE_KEYS = {"resource", "method", "access_entity", "id_from", "when", "switch", "power"}
 RESOURCES = {"dag", "view", "pool", "variable", "connection", "power"}
-SELF_BOUNDED = {"date-time", "date", "uuid"}
+# A file is bounded by the setting that `x-body-limit` names.
+SELF_BOUNDED = {"date-time", "date", "uuid", "binary"}
 
 every_operation = pytest.mark.parametrize(
     "operation", OPERATIONS, ids=lambda operation: operation.operation_id

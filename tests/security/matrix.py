@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from unittest import mock
@@ -112,7 +112,7 @@ def aimed(call: calls.Call, dag_id: str) -> calls.Call:
     if call.operation.operation_id == "get_event_logs":
         params["dag_id"] = dag_id
     path = call.path.replace(OWN, dag_id)
-    return calls.Call(call.operation, path, params, body)
+    return replace(call, path=path, params=params, json=body)
 
 
 def expired() -> str:

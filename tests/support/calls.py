@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from json import dumps
 from typing import Any
 from urllib.parse import quote
 
@@ -13,20 +14,31 @@ from airflow_rest_api.web.contract import Document, Operation
 
 @dataclass(frozen=True)
 class Call:
-    """One call of an operation: what `Client.request` takes. `label` says what is special about it."""
+    """One call of an operation: what `Client.request` takes. `label` says what is special about it.
+
+    `json` is the body, of an operation that takes a form as well: its fields, and of one of `files` the text in it.
+    """
 
     operation: Operation
     path: str
     params: Mapping[str, Any] = field(default_factory=dict)
     json: Any = None
     label: str = "required"
+    files: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.operation.operation_id}-{self.label}"
 
     def options(self) -> dict[str, Any]:
         """The keyword arguments of a client's `request`."""
-        return {"params": dict(self.params)} | ({} if self.json is None else {"json": self.json})
+        return {"params": dict(self.params)} | self._body()
+
+    def _body(self) -> dict[str, Any]:
+        if self.json is None:
+            return {}
+        if self.operation.body_type != contract.FORM:
+            return {"json": self.json}
+        return {"files": form(self.json, self.files)}
 
 
 def plainest(document: Document, operation: Operation) -> Call:
@@ -38,9 +50,9 @@ def plainest(document: Document, operation: Operation) -> Call:
             path = path.replace(f"{{{parameter['name']}}}", quote(str(example_of(parameter)), safe="~"))
     required = [entry for entry in given if entry["in"] == "query" and entry.get("required")]
     bodies = [value for _, value in body_examples(document, operation)]
-    return Call(
-        operation, path, {entry["name"]: example_of(entry) for entry in required}, next(iter(bodies), None)
-    )
+    params = {entry["name"]: example_of(entry) for entry in required}
+    files = tuple(files_of(document, operation))
+    return Call(operation, path, params, next(iter(bodies), None), files=files)
 
 
 def replays(document: Document, operation: Operation) -> Iterator[Call]:
@@ -53,6 +65,25 @@ def replays(document: Document, operation: Operation) -> Iterator[Call]:
             yield replace(plain, params={**plain.params, **extra}, label=parameter["name"])
     for name, value in list(body_examples(document, operation))[1:]:
         yield replace(plain, json=value, label=name)
+
+
+def files_of(document: Document, operation: Operation) -> Iterator[str]:
+    """The fields of an operation's form that are files."""
+    if operation.body_type == contract.FORM:
+        media = operation.definition["requestBody"]["content"][contract.FORM]
+        fields = contract.dereference(document, media["schema"])["properties"]
+        for name, entry in fields.items():
+            if contract.dereference(document, entry).get("format") == "binary":
+                yield name
+
+
+def form(fields: Mapping[str, Any], files: Collection[str]) -> dict[str, tuple[str | None, Any]]:
+    """A form as httpx sends it with `files=`; a file is called like the last part of the field `path`."""
+    name = str(fields.get("path", "example.py")).rpartition("/")[2]
+    return {
+        field: (name, value) if field in files else (None, value if isinstance(value, str) else dumps(value))
+        for field, value in fields.items()
+    }
 
 
 def example_of(parameter: Mapping[str, Any]) -> Any:

@@ -29,6 +29,7 @@ def operation(
     *,
     parameters: list[dict[str, Any]] | None = None,
     body: dict[str, Any] | None = None,
+    takes: str = "application/json",
     required: bool = True,
     answer: dict[str, Any] | None = OBJECT,
     status: str = "200",
@@ -46,7 +47,7 @@ def operation(
         "responses": {status: {"description": "Done.", **content}},
     }
     if body is not None:
-        defined["requestBody"] = {"required": required, "content": {"application/json": {"schema": body}}}
+        defined["requestBody"] = {"required": required, "content": {takes: {"schema": body}}}
     return {**defined, **further}
 
 

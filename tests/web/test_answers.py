@@ -7,13 +7,26 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
+from airflow_rest_api.services.downloads import Download, DownloadCutOff
+from airflow_rest_api.services.states import Stated
 from tests.web import small
-from tests.web.small import operation
+from tests.web.small import Wire, operation, parameter
 
 STRICT = {
     "type": "object",
     "required": ["name"],
     "properties": {"name": {"type": "string", "nullable": True}},
+}
+
+FILE = {
+    "/a": {
+        "get": operation(
+            "get_a",
+            parameters=[parameter("If-None-Match", "header", type="string")],
+            answer={"type": "string", "format": "binary"},
+            media_type="application/octet-stream",
+        )
+    }
 }
 
 
@@ -123,3 +136,88 @@ class TestMediaTypes:
         }
         client = build(paths, {"make_a": small.empty, "drop_a": lambda: None})
         assert (client.post("a").status_code, client.delete("a").status_code) == (201, 204)
+
+
+class TestDownloads:
+    CONTENT = bytes(range(256)) * 5000
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        path = tmp_path / "a.bin"
+        path.write_bytes(self.CONTENT)
+        return path
+
+    @pytest.fixture
+    def made(self):
+        return []
+
+    @pytest.fixture
+    def get_a(self, path, made):
+        def get_a():
+            with path.open("rb") as file:
+                made.append(Download.of(file, 'ä\r\n".bin'))
+            return made[-1]
+
+        return get_a
+
+    def test_a_file_is_answered_to_the_byte(self, build, get_a, made):
+        response = build(FILE, {"get_a": get_a}).get("a")
+        assert response.content == self.CONTENT
+        assert response.headers["content-length"] == str(len(self.CONTENT))
+        assert response.headers["content-type"] == "application/octet-stream"
+        assert response.headers["content-disposition"] == "attachment; filename*=UTF-8''%C3%A4%0D%0A%22.bin"
+        assert [download.file.closed for download in made] == [True]
+
+    def test_an_empty_file_is_an_answer(self, build, get_a, path, made):
+        path.write_bytes(b"")
+        response = build(FILE, {"get_a": get_a}).get("a")
+        assert (response.status_code, response.content, response.headers["content-length"]) == (200, b"", "0")
+        assert made[0].file.closed
+
+    def test_who_has_the_file_is_told_so(self, build, get_a, path, made):
+        client = build(FILE, {"get_a": get_a})
+        tag = client.get("a").headers["etag"]
+        again = client.get("a", headers={"If-None-Match": tag})
+        assert (again.status_code, again.headers["etag"], again.content) == (304, tag, b"")
+        path.write_bytes(self.CONTENT[:-1])
+        changed = client.get("a", headers={"If-None-Match": tag})
+        assert (changed.status_code, changed.content) == (200, self.CONTENT[:-1])
+        assert changed.headers["etag"] != tag
+        assert [download.file.closed for download in made] == [True] * 3
+
+    def test_a_file_with_a_state_has_it_in_its_tag(self, build, get_a):
+        client = build(FILE, {"get_a": lambda: Stated(get_a(), ("x",))})
+        assert not client.get("a").headers["etag"].startswith('"0-')
+
+    def test_a_head_is_answered_without_reading_on(self, build, get_a, made):
+        client = build(FILE, {"get_a": get_a})
+        got, head = client.get("a"), client.head("a")
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("content-length", "etag", "content-type", "content-disposition"):
+            assert head.headers[name] == got.headers[name]
+        assert [download.file.closed for download in made] == [True, True]
+
+    def test_a_file_that_becomes_shorter_breaks_the_answer_off(
+        self, monkeypatch, metadata_database, path, get_a, made
+    ):
+        def cut():
+            download = get_a()
+            path.write_bytes(b"x" * 100)
+            return download
+
+        app = small.application(monkeypatch, FILE, {"get_a": cut})
+        with small.serving(app) as address, Wire(address) as wire:
+            wire.send("GET /rest_api/v1/a HTTP/1.1", "Host: test")
+            with pytest.raises(EOFError):
+                wire.answer()
+
+    def test_a_file_that_becomes_longer_is_answered_as_it_was(self, path):
+        with path.open("rb") as file:
+            download = Download.of(file, "a")
+        with path.open("ab") as file:
+            file.write(b"more")
+        assert b"".join(download) == self.CONTENT
+        path.write_bytes(b"")
+        with pytest.raises(DownloadCutOff):
+            list(download)
+        download.close()

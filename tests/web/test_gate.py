@@ -28,6 +28,22 @@ PATHS = {
         "get": operation("get_thing", parameters=IDS, **RULE),
     },
     "/open": {"post": operation("open_thing")},
+    "/files/{root}": {
+        "put": operation(
+            "put_file",
+            parameters=[parameter("root", "path", type="string")],
+            body={
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "file": {"type": "string", "format": "binary"},
+                    **{name: {"type": "string"} for name in ("path", "root", "message")},
+                },
+            },
+            takes="multipart/form-data",
+            **GUARDED,
+        )
+    },
 }
 ADDRESS = "dags/etl/dagRuns/r1/taskInstances/t1/3"
 
@@ -68,7 +84,8 @@ def gate(build, called, token, restored_database):
             raise faults[0]
         return {}
 
-    read = {"list_things": lambda **_: {}, "get_thing": lambda **_: {}, "open_thing": small.empty}
+    others = ("list_things", "get_thing", "open_thing", "put_file")
+    read = dict.fromkeys(others, lambda **_: {})
     client = build(PATHS, {"change_thing": change_thing, **read})
 
     def ask(method="PATCH", address=ADDRESS, role="admin", **options):
@@ -106,13 +123,27 @@ class TestAudit:
             }
         ]
 
+    def test_a_change_of_a_file_names_it_and_tells_nothing_of_its_content(self, gate):
+        fields = {"path": "a/" * 1000, "root": "other", "message": "why"}
+        form = {"file": ("a.py", b"content"), **{name: (None, text) for name, text in fields.items()}}
+        assert gate("PUT", "files/data", files=form).status_code == 200
+        assert len(rows("put_file")) == 2
+        for row in rows("put_file"):
+            assert (row["root"], row["path"]) == ("data", ("a/" * 1000)[:1024])
+            assert not {"message", "file", "body"} & row.keys()
+
+    def test_a_refused_change_of_a_file_names_it(self, gate):
+        assert gate("PUT", "files/data", files={"file": b"x", "no_such_field": b"x"}).status_code == 400
+        (outcome,) = rows("put_file")
+        assert (outcome["status"], outcome["root"]) == (400, "data")
+
     def test_the_intent_is_written_before_the_effect(self, build, token, restored_database):
         def change_thing(**_):
             assert [row["phase"] for row in rows("change_thing")] == ["intent"]
             return {}
 
-        reading = dict.fromkeys(("list_things", "get_thing"), lambda **_: {})
-        client = build(PATHS, {**reading, "open_thing": small.empty, "change_thing": change_thing})
+        others = ("list_things", "get_thing", "open_thing", "put_file")
+        client = build(PATHS, {**dict.fromkeys(others, lambda **_: {}), "change_thing": change_thing})
         assert client.patch(ADDRESS, headers={"Authorization": f"Bearer {token('admin')}"}).status_code == 200
 
     def test_a_refused_change_has_an_outcome_alone(self, gate, called):
