@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
+from airflow_rest_api.services import deployed_paths
 from airflow_rest_api.services.content import Content
 from airflow_rest_api.services.deployed_paths import Place
 from airflow_rest_api.storage.tables import deployed_path, deployment_dag
@@ -66,9 +67,9 @@ class Origin:
 
 
 def begin(
-    session: Session, deployment_id: str, order: Order, origin: Origin, before: Content | None, number: int
+    session: Session, deployment_id: str, order: Order, origin: Origin, before: Content | None, **options: Any
 ) -> None:
-    """Note what is going to happen, before any file is touched."""
+    """Note what is going to happen, before any file is touched; ``options`` are what its followers need to know."""
     current = _current(session, order.place)
     known = current is not None and before is not None and current.sha256 == before.sha256
     now = datetime.now(timezone.utc)
@@ -79,7 +80,7 @@ def begin(
         "bundle_name": order.place.bundle_name,
         "path": order.place.path,
         "kind": order.kind,
-        "number": number,
+        "number": deployed_paths.next_number(session, order.place),
         "sha256": order.content.sha256 if order.content else None,
         "previous_sha256": before.sha256 if before else None,
         "size": order.content.size if order.content else 0,
@@ -98,6 +99,7 @@ def begin(
             "unpause": order.unpause,
             "dags": dict(order.dags),
             "dags_before": dict(order.dags_before),
+            **options,
         },
         "steps": [step(CHECKED, origin.began, now)],
         "errors": [],
@@ -185,15 +187,16 @@ def _restored(kind: str, sha256: str | None, data: bytes | None) -> Content | No
     return Content(kind, sha256, zlib.decompress(data))
 
 
-def forget_old_contents(session: Session, place: Place, number: int) -> None:
-    """Drop the contents of all but the newest deployments of a place."""
-    old = (table.c.place == place.key, table.c.number <= number - KEPT, table.c.content.is_not(None))
+def forget_old_contents(session: Session, row: Any) -> None:
+    """Drop the contents of all but the newest deployments of a place, and of those that may come back."""
+    wanted = [one for one in (row.id, row.previous_id) if one]
+    old = (table.c.place == row.place, table.c.number <= row.number - KEPT, table.c.id.not_in(wanted))
     session.execute(update(table).where(*old).values(content=None, before=None))
 
 
-def errors_of(messages: Collection[tuple[str, str]], path: str | None) -> list[Entry]:
-    """Return faults, each given by its kind and its message, as a deployment tells them."""
-    return [{"path": path, "line": None, "kind": kind, "message": text[:2000]} for kind, text in messages]
+def error(path: str | None, kind: str, message: str) -> Entry:
+    """Return a fault as a deployment tells it, and `validate_dag` does."""
+    return {"path": path, "line": None, "kind": kind, "message": message[:2000]}
 
 
 def entry(row: Any, *, is_current: bool) -> Entry:

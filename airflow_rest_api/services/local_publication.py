@@ -98,8 +98,11 @@ class LocalPublication:
         return (found and (found.kind, found.sha256)) == (content and (content.kind, content.sha256))
 
     def tidy(self, path: str, deployment_id: str) -> None:
-        """Remove what a process that died has left of a deployment, and put back what it had moved aside."""
-        with suppress(BundleBusy), self._locked():
+        """Remove what a process that died has left of a deployment, and put back what it had moved aside.
+
+        Raises `BundleBusy` while one that still lives is at it.
+        """
+        with self._locked():
             aside = self._aside(deployment_id)
             if aside.exists() and not (self._root / path).exists():
                 aside.rename(self._root / path)
@@ -185,15 +188,18 @@ class LocalPublication:
 
 def _lock(descriptor: int) -> None:
     patience_ends = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > patience_ends:
-                raise BundleBusy from None
-            time.sleep(0.05)
-        else:
-            return
+    while not _lock_now(descriptor):
+        if time.monotonic() > patience_ends:
+            raise BundleBusy
+        time.sleep(0.05)
+
+
+def _lock_now(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _force(path: Path) -> None:
@@ -202,5 +208,3 @@ def _force(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
