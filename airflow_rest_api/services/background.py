@@ -1,7 +1,7 @@
 """Background work: who carries out operations, keeps their lease alive, and notices those that nobody carries on.
 
-A kind of work is a function of its request and a `Report`; it is registered once, under the operation that begins
-it. Work is done in threads of its own, so that it holds no thread of a request.
+A kind of work is a function of its request and a `Report`; all of them are in `kinds.py`, under the operations that
+begin them. Work is done in threads of its own, so that it holds no thread of a request.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -59,10 +59,6 @@ class Kind:
     is_safe: bool
 
 
-# How the operations of the contract that answer 202 are carried out, by operationId.
-KINDS: dict[str, Kind] = {}
-
-
 class Report:
     """What work tells of itself while it goes on; every call may end it with `Stopped`."""
 
@@ -78,8 +74,12 @@ class Report:
 
     def item(self, **result: Any) -> None:
         """Say what became of one item."""
-        self._items.append(result)
-        self._done += 1
+        self.items([result])
+
+    def items(self, results: Sequence[Json]) -> None:
+        """Say what became of several items at once."""
+        self._items += results
+        self._done += len(results)
         self._write({"done": self._done, "items": list(self._items)})
 
     def line(self, text: str) -> None:
@@ -176,7 +176,10 @@ class Background:
             self._on_fault()
 
     def look_after(self) -> None:
-        """Renew the leases of this process; take over what is safe of others that are gone, and call the rest lost."""
+        """Renew the leases of this process; take over what is safe of others that are gone, and call the rest lost.
+
+        What is safe and of an unknown kind is left to somebody who knows it, such as a newer release.
+        """
         now = _now()
         mine = (table.c.worker == self.worker, table.c.state.in_(UNFINISHED))
         overdue = (table.c.state.in_(UNFINISHED), table.c.leased_until < now)
@@ -186,7 +189,9 @@ class Background:
             lost = update(table).where(*overdue, table.c.is_safe.is_(False))
             session.execute(lost.values(state=LOST, ended_at=now))
             session.execute(delete(table).where(table.c.expires_at < now, table.c.state.not_in(UNFINISHED)))
-            return list(session.execute(select(table.c.id, table.c.worker).where(*overdue, table.c.is_safe)))
+            known = table.c.kind.in_(self._kinds)
+            safe = select(table.c.id, table.c.worker).where(*overdue, table.c.is_safe, known)
+            return list(session.execute(safe))
 
         for operation_id, former in write(work):
             if self._take_over(operation_id, former):
@@ -240,7 +245,7 @@ class Background:
         except Stopped:
             return CANCELLED, None, None
         except errors.Refusal as refusal:
-            return FAILED, None, refusal.detail
+            return FAILED, refusal.members or None, refusal.detail
         except Exception:
             log.exception("The operation %s (%s) failed", operation_id, kind)
             self._on_fault()

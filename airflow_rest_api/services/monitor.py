@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from functools import cache
 from typing import Any
 
 from airflow import __version__ as airflow_version
 from airflow.configuration import conf
-from airflow.jobs.job import Job, JobState, health_check_threshold
 from airflow.utils.platform import get_airflow_git_version
-from sqlalchemy import case, literal, select, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy import literal, select
 
 from airflow_rest_api import __version__
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, jobs
 from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.jobs import Heartbeat
 from airflow_rest_api.settings import Settings
 
 _HEALTHY, _UNHEALTHY = "healthy", "unhealthy"
 # The part of the answer, and the kind of job that it tells about.
-_JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag_processor": "DagProcessorJob"}
+_JOBS = {
+    "scheduler": jobs.SCHEDULER,
+    "triggerer": jobs.TRIGGERER,
+    "dag_processor": jobs.DAG_PROCESSOR,
+}
 
 
 @cache
@@ -36,49 +38,24 @@ def get_health() -> dict[str, Any]:
     """
     try:
         with reading() as session:
-            jobs = _youngest_jobs(session)
+            youngest = jobs.youngest(session)
     except errors.DatabaseUnavailable:
         return _health(_UNHEALTHY, {})
-    return _health(_HEALTHY, jobs)
+    return _health(_HEALTHY, youngest)
 
 
-def _youngest_jobs(session: Session) -> dict[str, tuple[str | None, datetime | None]]:
-    return {kind: (state, heartbeat) for kind, state, heartbeat in session.execute(_YOUNGEST)}
-
-
-def _youngest(kind: str) -> Any:
-    running_first = case((Job.state == JobState.RUNNING, 0), else_=1)
-    return (
-        select(literal(kind).label("kind"), Job.state, Job.latest_heartbeat)
-        .where(Job.job_type == kind)
-        .order_by(running_first, Job.latest_heartbeat.desc())
-        .limit(1)
-    )
-
-
-# Made once: it costs more to put together than to run.
-_YOUNGEST = union_all(*(select(_youngest(kind).subquery()) for kind in _JOBS.values()))
-
-
-def _health(database: str, jobs: dict[str, tuple[str | None, datetime | None]]) -> dict[str, Any]:
-    parts = {name: _job_health(name, kind, jobs, database) for name, kind in _JOBS.items()}
+def _health(database: str, youngest: dict[str, Heartbeat]) -> dict[str, Any]:
+    parts = {name: _job_health(name, kind, youngest.get(kind), database) for name, kind in _JOBS.items()}
     return {"metadatabase": {"status": database}, **parts}
 
 
-def _job_health(
-    name: str, kind: str, jobs: dict[str, tuple[str | None, datetime | None]], database: str
-) -> dict[str, Any]:
-    state, heartbeat = jobs.get(kind, (None, None))
-    absent = _UNHEALTHY if name == "scheduler" or database == _UNHEALTHY else None
-    status = absent if kind not in jobs else _HEALTHY if _is_alive(kind, state, heartbeat) else _UNHEALTHY
-    return {"status": status, f"latest_{name}_heartbeat": heartbeat.isoformat() if heartbeat else None}
-
-
-def _is_alive(kind: str, state: str | None, heartbeat: datetime | None) -> bool:
-    if state != JobState.RUNNING or heartbeat is None:
-        return False
-    threshold = health_check_threshold(kind, conf.getint("scheduler", "job_heartbeat_sec"))
-    return (datetime.now(timezone.utc) - heartbeat).total_seconds() < threshold
+def _job_health(name: str, kind: str, heartbeat: Heartbeat | None, database: str) -> dict[str, Any]:
+    if heartbeat is None:
+        status = _UNHEALTHY if name == "scheduler" or database == _UNHEALTHY else None
+        return {"status": status, f"latest_{name}_heartbeat": None}
+    status = _HEALTHY if jobs.is_alive(kind, heartbeat) else _UNHEALTHY
+    at = heartbeat.at.isoformat() if heartbeat.at else None
+    return {"status": status, f"latest_{name}_heartbeat": at}
 
 
 def get_liveness() -> dict[str, str]:

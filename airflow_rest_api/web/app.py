@@ -33,7 +33,8 @@ from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.reviews import Reviewable, Reviews
 from airflow_rest_api.security.sessions import Sessions
 from airflow_rest_api.services import configuration, watching
-from airflow_rest_api.services.background import KINDS, Background
+from airflow_rest_api.services.background import Background
+from airflow_rest_api.services.kinds import KINDS
 from airflow_rest_api.settings import Settings, SettingsError
 from airflow_rest_api.storage.manager import ensure_migrated
 from airflow_rest_api.web import contract, guard, logs, routing, schemas, upload_roots

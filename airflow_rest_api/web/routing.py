@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flask
+import orjson
 from connexion.apps.flask import FlaskOperation
 from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
 from connexion.resolver import Resolution, Resolver
@@ -21,7 +22,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from airflow_rest_api.security import access
 from airflow_rest_api.services import watching
 from airflow_rest_api.services.retries import Kept
-from airflow_rest_api.web import contract, exchange, forms, idempotency, limits, preconditions, waiting
+from airflow_rest_api.web import (
+    contract,
+    exchange,
+    forms,
+    idempotency,
+    limits,
+    locations,
+    preconditions,
+    waiting,
+)
 from airflow_rest_api.web.answers import AnswerWriter
 from airflow_rest_api.web.arguments import ArgumentReader
 from airflow_rest_api.web.gate import Gate
@@ -81,7 +91,7 @@ class Endpoint:
         claimed = self._idempotency.claim(self._operation, current, key)
         if isinstance(claimed, Kept):
             self._gate.replayed(self._operation, current, claimed.status)
-            return self._idempotency.replay(claimed)
+            return self._replayed(claimed, current)
         return self._idempotency.carry_out(claimed, current, lambda: self._carry_out(current))
 
     def _carry_out(self, current: exchange.Exchange) -> flask.Response:
@@ -91,7 +101,23 @@ class Endpoint:
         with self._gate.recording(self._operation, current):
             result = self._handler(**arguments)
             current.watched = waiting.watched(self._operation, current.arguments, result)
-            return self._writer.write(result, media_type, current.arguments.get(preconditions.READER))
+            answer = self._writer.write(result, media_type, current.arguments.get(preconditions.READER))
+        return self._located(answer, current, result)
+
+    def _replayed(self, kept: Kept, current: exchange.Exchange) -> flask.Response:
+        answer = self._idempotency.replay(kept)
+        if kept.status != self._operation.status or locations.EXTENSION not in self._operation.definition:
+            return answer
+        return self._located(answer, current, orjson.loads(kept.body))
+
+    def _located(self, answer: flask.Response, current: exchange.Exchange, result: Any) -> flask.Response:
+        """Say where the object of an answer is, below the address at which this request was made."""
+        base = current.found.base if current.found else ""
+        root = flask.request.environ["asgi.scope"].get("root_path", "")
+        place = locations.of(self._operation, f"{root}{base}", result)
+        if place is not None:
+            answer.headers[locations.HEADER] = place
+        return answer
 
     def _wanted(self, current: exchange.Exchange, media_type: str | None) -> dict[str, Any]:
         known = {
@@ -237,6 +263,8 @@ def refuse_unsupported(document: contract.Document, operation: contract.Operatio
     names = [entry["name"] for entry in contract.parameters(document, operation)]
     for name in access.unknown(operation.access or (), names):
         yield f"the x-airflow-access of '{operation.operation_id}' has {name}, which is unknown"
+    for name in locations.unknown(document, operation):
+        yield f"the {locations.EXTENSION} of '{operation.operation_id}' has {name}, which the answer has not"
     yield from _kinds(operation)
     yield from _bodies(document, operation)
 

@@ -115,6 +115,10 @@ class TestAnswers:
         assert len(operation.media_types) <= (2 if operation.operation_id in TWO_MEDIA_TYPES else 1)
 
     @every_operation
+    def test_a_place_is_told_where_it_is_promised(self, operation):
+        assert ("Location" in success(operation).get("headers", {})) == ("x-location" in operation.definition)
+
+    @every_operation
     def test_statuses_are_quoted(self, operation):
         assert all(isinstance(status, str) for status in operation.definition["responses"])
 

@@ -16,7 +16,7 @@ PRIVATE_TO_AIRFLOW = ("airflow.api_fastapi.core_api", "airflow.api_fastapi.commo
 # What the web frame shares with the services: their refusals, the caller, Airflow's configuration, what becomes
 # of repeated calls, answers with a state, what has come to its end, who carries out work, and files on their way.
 SHARED_WITH_WEB = (
-    *("errors", "caller", "configuration", "retries", "states", "watching", "background"),
+    *("errors", "caller", "configuration", "retries", "states", "watching", "background", "kinds"),
     *("uploads", "downloads"),
 )
 # The work of the tag Security is done in the security room: logging in, and telling what a caller may do.

@@ -97,6 +97,16 @@ class TestGetOperation:
 
         found = ended(rest, work.begin(carrier(refuse), caller))
         assert (found["state"], found["error"]) == ("failed", "The DAG 'etl' was not found.")
+        assert found["result"] == {"dag_id": "etl"}
+
+    def test_many_items_are_told_at_once(self, rest, carrier, caller):
+        def tell(_, report):
+            report.item(number=0)
+            report.items([{"number": 1}, {"number": 2}])
+
+        found = ended(rest, work.begin(carrier(tell), caller))
+        assert [entry["number"] for entry in found["items"]] == [0, 1, 2]
+        assert found["progress"]["done"] == 3
 
     def test_a_fault_says_nothing_of_itself(self, rest, caller):
         def fail(*_):
@@ -253,6 +263,16 @@ class TestWorkThatNobodyCarriesOn:
         carrier().look_after()
         found = ended(rest, operation_id)
         assert (found["state"], found["items"]) == ("succeeded", [{"number": 0}, {"number": 1}])
+
+    def test_what_nobody_here_knows_is_left_to_others(self, rest, caller, carrier):
+        knows, knows_not = carrier(), Background({"another": Kind(work.count_up, True)})
+        operation_id = background.write(lambda session: knows.begin(session, work.KIND, {"to": 1}, caller))
+        with unit_of_work() as session:
+            session.execute(update(table).values(leased_until=background._now() - timedelta(seconds=1)))
+        knows_not.look_after()
+        assert rest.get(f"/operations/{operation_id}").json()["state"] == "queued"
+        carrier().look_after()
+        assert ended(rest, operation_id)["state"] == "succeeded"
 
     def test_of_two_who_take_over_one_does(self, rest, caller, carrier):
         operation_id = background.write(

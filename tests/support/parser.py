@@ -1,0 +1,39 @@
+"""What a DAG processor does when it has parsed a file, without one: for tests that say when a parse began."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BUNDLE = "dags-folder"
+
+
+def parse(folder: Path, file: str, seconds: float) -> None:
+    """Parse a file below `folder` now, and store what is found as one that was parsed for so many `seconds`."""
+    from airflow.dag_processing.collection import update_dag_parsing_results_in_db
+    from airflow.dag_processing.dagbag import BundleDagBag
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG
+
+    bag = BundleDagBag(folder / file, bundle_path=folder, bundle_name=BUNDLE)
+    with session() as opened:
+        update_dag_parsing_results_in_db(
+            bundle_name=BUNDLE,
+            bundle_version=None,
+            dags=[LazyDeserializedDAG.from_dag(dag) for dag in bag.dags.values()],
+            import_errors={(BUNDLE, path): error for path, error in bag.import_errors.items()},
+            parse_duration=seconds,
+            warnings=set(),
+            session=opened,
+            files_parsed={(BUNDLE, file)},
+        )
+
+
+@contextmanager
+def session() -> Iterator[Any]:
+    """A session that is committed at the end."""
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as opened:
+        yield opened
