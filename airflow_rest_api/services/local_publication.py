@@ -24,6 +24,8 @@ from airflow_rest_api.services.exchange_folders import exchange
 MOST_BYTES = 64 * 1024 * 1024
 # Files that were being written when their process died are removed when nobody has touched them for so long.
 STALE_SECONDS = 3600.0
+# How long a folder that was replaced is kept for those who read it.
+ASIDE_SECONDS = 60.0
 _LOCK_SECONDS = 5.0
 # What Airflow reads as "nothing in here", by `[core] dag_ignore_file_syntax`.
 _EVERYTHING = {"glob": "*\n", "regexp": ".*\n"}
@@ -82,6 +84,7 @@ class LocalPublication:
         try:
             with self._locked():
                 self._verify()
+                self._sweep()
                 if content is None:
                     self._remove(path, deployment_id)
                 elif content.kind == FOLDER:
@@ -106,7 +109,6 @@ class LocalPublication:
             aside = self._aside(deployment_id)
             if aside.exists() and not (self._root / path).exists():
                 aside.rename(self._root / path)
-            self._discard(aside)
             self._discard(self._staged(deployment_id))
             *folders, _ = confined.segments(path)
             with suppress(confined.PathNotFound), confined.open_folder(self._root, folders) as folder:
@@ -121,6 +123,7 @@ class LocalPublication:
         *folders, name = confined.segments(path)
         staged, aside = self._staged(deployment_id), self._aside(deployment_id)
         try:
+            self._discard(aside)
             self._stage(staged, content)
             with confined.open_folder(self._root, folders, create=True) as folder:
                 kind = confined.kind_at(folder, name)
@@ -129,11 +132,10 @@ class LocalPublication:
                 if kind is None:
                     staged.rename(self._root / path)
                 else:
-                    exchange(staged, self._root / path, aside)
+                    self._keep_aside(exchange(staged, self._root / path, aside), aside)
                 os.fsync(folder)
         finally:
             self._discard(staged)
-            self._discard(aside)
 
     def _stage(self, staged: Path, content: Content) -> None:
         """Write a folder beside the bundle's own and force it to the disk."""
@@ -152,15 +154,28 @@ class LocalPublication:
                 durable_file.remove(folder, name)
                 return
             aside = self._aside(deployment_id)
-            (self._root / path).rename(aside)
-            os.fsync(folder)
             self._discard(aside)
+            self._keep_aside(self._root / path, aside)
+            os.fsync(folder)
 
     def _staged(self, deployment_id: str) -> Path:
         return self._own / "staging" / deployment_id
 
     def _aside(self, deployment_id: str) -> Path:
         return self._own / "aside" / deployment_id
+
+    @staticmethod
+    def _keep_aside(folder: Path, aside: Path) -> None:
+        """Keep a folder that was replaced for a while: somebody may be reading it."""
+        if folder != aside:
+            folder.rename(aside)
+        os.utime(aside)
+
+    def _sweep(self) -> None:
+        before = time.time() - ASIDE_SECONDS
+        for folder in (self._own / "aside").iterdir():
+            if folder.stat().st_mtime < before:
+                self._discard(folder)
 
     @staticmethod
     def _discard(folder: Path) -> None:
