@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from airflow.utils.sqlalchemy import UtcDateTime
-from sqlalchemy import JSON, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects import mysql
 
 metadata = MetaData()
+
+# What one file or folder of DAGs may take: more than the 64 KiB of MySQL's own `BLOB`.
+_CONTENT = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql")
 
 # One row per refresh token ever issued and not yet expired. The token itself is never stored: `token_hash` is
 # the SHA-256 of it in hex. A token and all its successors share `family_id`.
@@ -91,4 +107,71 @@ operation = Table(
     Index("idx_rest_api_operation_caller", "caller_id", "created_at"),
     Index("idx_rest_api_operation_state", "state", "leased_until"),
     Index("idx_rest_api_operation_expires", "expires_at"),
+)
+
+# One row per deployment: what was put where, by whom, and what came of it. It is the journal as well, written before
+# the first file is touched. `place` is a hash of the bundle's name and the path, whose deployments `number` counts.
+# `content` is what the path holds afterwards, of the newest ones, and `before` what it held until then, as far as no
+# deployment knows; both are compressed. `steps`, `errors` and `dag_versions` are told as they are.
+deployment = Table(
+    "rest_api_deployment",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("state", String(12), nullable=False),
+    Column("place", String(64), nullable=False),
+    Column("bundle_name", String(250), nullable=False),
+    Column("path", String(1024), nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("sha256", String(64), nullable=True),
+    Column("previous_sha256", String(64), nullable=True),
+    Column("size", BigInteger, nullable=False),
+    Column("content", _CONTENT, nullable=True),
+    Column("before_kind", String(10), nullable=True),
+    Column("before", _CONTENT, nullable=True),
+    Column("dag_ids", JSON, nullable=False),
+    Column("message", Text, nullable=True),
+    Column("caller_id", String(500), nullable=False),
+    Column("caller_name", String(500), nullable=False),
+    Column("client", String(64), nullable=True),
+    Column("options", JSON, nullable=False),
+    Column("steps", JSON, nullable=False),
+    Column("errors", JSON, nullable=False),
+    Column("dag_versions", JSON, nullable=False),
+    Column("reference", String(64), nullable=True),
+    Column("previous_id", String(36), nullable=True),
+    Column("rollback_of", String(36), nullable=True),
+    Column("rolled_back_by", String(36), nullable=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("stored_at", UtcDateTime, nullable=True),
+    Column("asked_at", UtcDateTime, nullable=True),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Index("idx_rest_api_deployment_place", "place", "number"),
+    Index("idx_rest_api_deployment_state", "state", "created_at"),
+    Index("idx_rest_api_deployment_created", "created_at"),
+)
+
+# One row per deployment and DAG that its content holds, so that deployments can be listed by DAG.
+deployment_dag = Table(
+    "rest_api_deployment_dag",
+    metadata,
+    Column("deployment_id", String(36), primary_key=True),
+    Column("dag_id", String(250), primary_key=True),
+    Index("idx_rest_api_deployment_dag_dag", "dag_id"),
+)
+
+# One row per place that something was ever deployed to, and one with an empty path per bundle, which is locked while
+# places are claimed. `holder` is the deployment that may touch the files there until `held_until`; `current` the one
+# whose content is there, None when it was removed.
+deployed_path = Table(
+    "rest_api_deployed_path",
+    metadata,
+    Column("place", String(64), primary_key=True),
+    Column("bundle_name", String(250), nullable=False),
+    Column("path", String(1024), nullable=False),
+    Column("holder", String(36), nullable=True),
+    Column("held_until", UtcDateTime, nullable=True),
+    Column("current", String(36), nullable=True),
+    Column("number", Integer, nullable=False),
+    Index("idx_rest_api_deployed_path_bundle", "bundle_name"),
 )
