@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import threading
@@ -227,6 +228,43 @@ class TestEnds:
             go_on.set()
             assert until(lambda: read == [10])
             assert until(lambda: opened[0].closed)
+
+    def test_a_handler_keeps_the_file_when_its_request_is_cancelled(
+        self, monkeypatch, metadata_database, opened
+    ):
+        begun, go_on, read = threading.Event(), threading.Event(), []
+
+        def make_thing(body):
+            begun.set()
+            assert go_on.wait(5)
+            read.append(len(body["file"].read()))
+            return {}
+
+        paths = {"/things": {"post": operation("make_thing", body=FORM, takes="multipart/form-data")}}
+        app = small.application(monkeypatch, paths, {"make_thing": make_thing})
+
+        async def cancel():
+            messages = iter([{"type": "http.request", "body": WHOLE, "more_body": False}])
+            scope = {"type": "http", "http_version": "1.1", "method": "POST", "query_string": b""}
+            head = [
+                (b"content-type", HEAD["content-type"].encode()),
+                (b"content-length", b"%d" % len(WHOLE)),
+            ]
+            scope |= {"path": "/rest_api/v1/things", "root_path": "", "headers": head}
+
+            async def receive():
+                return next(messages)
+
+            task = asyncio.ensure_future(app(scope, receive, send=None))
+            await asyncio.to_thread(begun.wait, 5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(cancel())
+        go_on.set()
+        assert until(lambda: read == [10])
+        assert until(lambda: opened[0].closed)
 
     def test_a_client_that_goes_leaves_nothing_behind_in_airflow_either(self, application, seen, opened):
         with small.serving(behind_airflow(application)) as address:
