@@ -235,6 +235,11 @@ def object_id(rule: Rule, arguments: Mapping[str, Any], body: Any) -> str | None
     return None if value in (None, "", ANY) else str(value)
 
 
+def is_about_body(rule: Rule) -> bool:
+    """Tell whether a rule can be asked only when the body was read."""
+    return rule["resource"] in _NAMED or str(rule.get("id_from")).startswith("body.")
+
+
 def _ask(rule: Rule, permissions: Permissions, found: str | None, body: Any) -> None:
     resource = rule["resource"]
     if resource == "dag":
