@@ -12,7 +12,8 @@ from airflow.models.errors import ParseImportError
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import parsing
+from airflow_rest_api.services import deployment_rows, parsing
+from airflow_rest_api.services.content import Content
 from airflow_rest_api.services.deployed_paths import Place
 
 Entry = dict[str, Any]
@@ -24,7 +25,20 @@ _FAULT = ParseImportError.__table__.c
 def at(session: Session, place: Place) -> dict[str, str]:
     """Return the DAGs that Airflow has of a file or folder, and their paths in the bundle."""
     found = (parsing.in_file(place.bundle_name, place.path), _DAG.is_stale.is_(False))
-    return dict(session.execute(select(_DAG.dag_id, _DAG.relative_fileloc).where(*found)).tuples().all())
+    rows = session.execute(select(_DAG.dag_id, _DAG.relative_fileloc).where(*found))
+    return {row.dag_id: row.relative_fileloc for row in rows}
+
+
+def before(session: Session, place: Place, content: Content | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Return all DAGs that may be at a place, and those that its content has, as far as anybody knows.
+
+    Airflow learns of a DAG that is gone a while later; of what was deployed, the deployment knows.
+    """
+    known = at(session, place)
+    former = deployment_rows.current(session, place)
+    if former is None or content is None or former.sha256 != content.sha256:
+        return known, known if content is not None else {}
+    return {**known, **former.options["dags"]}, dict(former.options["dags"])
 
 
 def is_broken(session: Session, place: Place) -> bool:

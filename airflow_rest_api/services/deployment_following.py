@@ -109,7 +109,7 @@ def follow(row: Any) -> None:
 
 def _follow_removal(row: Any) -> None:
     def work(session: Session) -> None:
-        if deployed_dags.are_gone(session, row.options["dags_before"], rows.place_of(row)):
+        if deployed_dags.are_gone(session, row.options["replaced"], rows.place_of(row)):
             _live(session, row, [])
         else:
             _wait(session, row)
@@ -203,7 +203,7 @@ def _wait(session: Session, row: Any) -> None:
 
 
 def _is_asked(session: Session, row: Any) -> bool:
-    paths = {*row.options["dags"].values(), *row.options["dags_before"].values()}
+    paths = {*row.options["dags"].values(), *row.options["replaced"].values()}
     return any(parsing.is_asked(session, row.bundle_name, path) for path in paths)
 
 

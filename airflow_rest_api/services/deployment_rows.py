@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -41,14 +41,14 @@ IS_CURRENT = (
 class Order:
     """What is to stand at a place: ``content``, or nothing; ``dags`` are its DAGs and their paths in the bundle.
 
-    ``dags_before`` are those that Airflow has of the place now, and may lose.
+    ``permitted`` are the DAGs of which the caller may change the files.
     """
 
     place: Place
     kind: str
     content: Content | None
     dags: Mapping[str, str]
-    dags_before: Mapping[str, str] = field(default_factory=dict)
+    permitted: frozenset[str]
     keep_on_error: bool = False
     pause: bool = False
     unpause: bool = False
@@ -70,8 +70,8 @@ def begin(
     session: Session, deployment_id: str, order: Order, origin: Origin, before: Content | None, **options: Any
 ) -> None:
     """Note what is going to happen, before any file is touched; ``options`` are what its followers need to know."""
-    current = _current(session, order.place)
-    known = current is not None and before is not None and current.sha256 == before.sha256
+    former = current(session, order.place)
+    known = former is not None and before is not None and former.sha256 == before.sha256
     now = datetime.now(timezone.utc)
     values = {
         "id": deployment_id,
@@ -98,24 +98,24 @@ def begin(
             "pause": order.pause,
             "unpause": order.unpause,
             "dags": dict(order.dags),
-            "dags_before": dict(order.dags_before),
             **options,
         },
         "steps": [step(CHECKED, origin.began, now)],
         "errors": [],
         "dag_versions": [],
-        "previous_id": current.id if current else None,
+        "previous_id": former.id if former else None,
         "rollback_of": order.rollback_of,
         "created_at": origin.began,
     }
     session.execute(insert(table).values(values))
-    named = [{"deployment_id": deployment_id, "dag_id": one} for one in {*order.dags, *order.dags_before}]
+    named = [{"deployment_id": deployment_id, "dag_id": one} for one in {*order.dags, *options["replaced"]}]
     if named:
         session.execute(insert(deployment_dag), named)
 
 
-def _current(session: Session, place: Place) -> Any:
-    statement = select(table.c.id, table.c.sha256).join(deployed_path, deployed_path.c.current == table.c.id)
+def current(session: Session, place: Place) -> Any:
+    """Return the row of the deployment whose content is at a place, None where nothing is deployed."""
+    statement = select(*NARROW).join(deployed_path, deployed_path.c.current == table.c.id)
     return session.execute(statement.where(deployed_path.c.place == place.key)).one_or_none()
 
 

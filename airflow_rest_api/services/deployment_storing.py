@@ -75,13 +75,17 @@ def _begin(
 ) -> None:
     def work(session: Session) -> None:
         expected.require(session, order, before)
-        new = deployed_dags.note_new(session, order.place, order.dags)
-        broken = deployed_dags.is_broken(session, order.place)
+        present, dags_before = deployed_dags.before(session, order.place, before)
+        if not order.permitted.issuperset(present):
+            # Somebody has put other DAGs there since the caller was asked for.
+            raise deployed_paths.DeploymentInProgress(order.place)
         options = {
-            "new_dags": new,
-            "was_broken": broken,
+            "new_dags": deployed_dags.note_new(session, order.place, order.dags),
+            "was_broken": deployed_dags.is_broken(session, order.place),
             "unchanged": equal(before, order.content),
             "sources": sources(order),
+            "replaced": present,
+            "dags_before": dags_before,
         }
         rows.begin(session, deployment_id, order, origin, before, **options)
 
@@ -142,7 +146,7 @@ def _stored(session: Session, claim: Claim, reference: str | None) -> Entry:
 def ask(session: Session, place: Place, options: Mapping[str, Any]) -> None:
     """Let Airflow parse the files of a place as soon as it can, and write what it finds."""
     parsing.expect_write(session, place.bundle_name, place.path)
-    paths = {*options["dags"].values(), *options["dags_before"].values()} or {place.path}
+    paths = {*options["dags"].values(), *options["replaced"].values()} or {place.path}
     for path in sorted(paths):
         parsing.ask(session, place.bundle_name, path)
 
@@ -163,7 +167,7 @@ def _take_over(session: Session, row: Any) -> None:
 def _served_already(session: Session, row: Any) -> list[Entry] | None:
     """Return the versions of the DAGs where Airflow serves this content by now, else None."""
     if not row.options["dags"]:
-        return [] if row.sha256 is not None or not row.options["dags_before"] else None
+        return [] if row.sha256 is not None or not row.options["replaced"] else None
     if not row.options["unchanged"] or row.options["was_broken"]:
         return None
     return deployed_dags.served(session, row)
