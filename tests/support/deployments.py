@@ -105,3 +105,31 @@ def current(path: str) -> str | None:
 
     with reading() as session:
         return deployed_paths.current(session, deployed_paths.Place(BUNDLE, path))
+
+
+@contextmanager
+def service(token: Any) -> Iterator[Any]:
+    """A client of an application in this process that may deploy; what it follows ends with it."""
+    from unittest import mock
+
+    from starlette.testclient import TestClient
+
+    from airflow_rest_api.services.deployment_following import Following
+    from airflow_rest_api.web import app
+    from tests.support import clients
+
+    made: list[Following] = []
+
+    def following(*args: Any) -> Following:
+        made.append(Following(*args))
+        return made[-1]
+
+    switched_on = mock.patch.dict(os.environ, {"AIRFLOW__REST_API__DEPLOY_ENABLED": "True"})
+    with switched_on, mock.patch.object(app, "Following", following):
+        application = app.create_application()
+    with TestClient(application, raise_server_exceptions=False) as http:
+        try:
+            yield clients.Client(http, clients.REST, token)
+        finally:
+            for one in made:
+                one.stop()
