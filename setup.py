@@ -14,6 +14,7 @@ PACKAGE_DIR = {
 
 POSTGRES = ["apache-airflow-providers-postgres>=6"]
 FAB = ["apache-airflow-providers-fab>=3.10"]
+GIT = ["apache-airflow-providers-git>=1.0"]
 
 setup(
     name="airflow-rest-api",
@@ -52,10 +53,12 @@ setup(
     ],
     extras_require={
         "fab": FAB,
+        "git": GIT,
         "ldap": [*FAB, "python-ldap>=3.4,<4"],
         "postgres": POSTGRES,
         "dev": [
             *FAB,
+            *GIT,
             *POSTGRES,
             "apache-airflow-client==3.3.2",
             "build>=1.2",

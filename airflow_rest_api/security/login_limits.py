@@ -64,6 +64,9 @@ class Limit:
 
     def wait(self, row: Any, now: datetime) -> timedelta:
         """Return for how long from now no attempt is possible; zero or less when one is."""
+        if row.failures < self.free:
+            # Counted perhaps after ``now`` was read, by another thread or by another machine's clock.
+            return timedelta(0)
         if row.failures < self.most:
             return row.last_at + self.pause(row.failures) - now  # type: ignore[no-any-return]
         return (row.since if self.fixed else row.last_at) + WINDOW - now  # type: ignore[no-any-return]

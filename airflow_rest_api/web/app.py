@@ -46,6 +46,7 @@ from airflow_rest_api.web.contract import BASE_PATHS, Document, Operation
 from airflow_rest_api.web.credentials import security_map
 from airflow_rest_api.web.doors import DOORS, FrontDoor, MountedDoor
 from airflow_rest_api.web.edge import Edge
+from airflow_rest_api.web.exchange import Exchange
 from airflow_rest_api.web.faults import Faults, StartError
 from airflow_rest_api.web.forms import FormReader
 from airflow_rest_api.web.gate import Gate
@@ -216,11 +217,11 @@ class _Contract:
         self.bodies: dict[str, BodyReader] = {}
         self.forms: dict[str, FormReader] = {}
         self.endpoints: dict[str, Callable[[], Any]] = {}
+        self._gate = Gate(resources.audit)
         components = schemas.json_components(document)
-        gate = Gate(resources.audit)
         faults = Faults()
         for operation in self.operations:
-            faults.attempt(partial(self._compile, operation, components, gate, resources), None)
+            faults.attempt(partial(self._compile, operation, components, resources), None)
         faults.refuse()
 
     @classmethod
@@ -228,9 +229,12 @@ class _Contract:
         """Read the contract from its files and compile it."""
         return cls(name, contract.load(name), resources)
 
-    def _compile(
-        self, operation: Operation, components: Mapping[str, Any], gate: Gate, resources: Resources
-    ) -> None:
+    def admit_unread(self, exchange: Exchange) -> None:
+        """Raise what is raised of a caller who may not call the operation, before its form is read."""
+        operation = next(one for one in self.operations if one.operation_id == exchange.operation_id)
+        self._gate.admit_unread(operation, exchange)
+
+    def _compile(self, operation: Operation, components: Mapping[str, Any], resources: Resources) -> None:
         unsupported = list(routing.refuse_unsupported(self.document, operation))
         if unsupported:
             raise StartError(unsupported)
@@ -241,10 +245,10 @@ class _Contract:
             self.forms[name] = FormReader(self.document, definition["requestBody"], components, most)
         elif "requestBody" in definition:
             self.bodies[name] = BodyReader(definition["requestBody"], components)
-        self.endpoints[name] = self._endpoint(operation, components, gate, resources)
+        self.endpoints[name] = self._endpoint(operation, components, resources)
 
     def _endpoint(
-        self, operation: Operation, components: Mapping[str, Any], gate: Gate, resources: Resources
+        self, operation: Operation, components: Mapping[str, Any], resources: Resources
     ) -> Callable[[], Any]:
         validate = resources.settings.validate_responses
         writer = AnswerWriter(
@@ -257,7 +261,7 @@ class _Contract:
         )
         reader = self.readers[operation.operation_id]
         endpoint = routing.Endpoint(
-            operation, reader, writer, gate, resources.idempotency, resources.by_name()
+            operation, reader, writer, self._gate, resources.idempotency, resources.by_name()
         )
         return endpoint.answer
 
@@ -295,7 +299,9 @@ def _connexion(
             base_path=entry.base_path,
             name=entry.base_path,
             resolver=routing.OperationResolver(entry.endpoints),
-            validator_map=validator_map(entry.readers, entry.bodies, entry.forms),
+            validator_map=validator_map(
+                entry.readers, entry.bodies, entry.forms, partial(workers.run, entry.admit_unread)
+            ),
             security_map=security_map(authenticator, workers, settings.http_token_header),
         )
     # Connexion builds its stack at the first request, and answers later ones from half of it if that failed.

@@ -12,8 +12,9 @@ from airflow_rest_api.services import errors
 from airflow_rest_api.services.uploads import Upload
 from airflow_rest_api.web import contract
 from airflow_rest_api.web.arguments import coerced, malformed
-from airflow_rest_api.web.multipart import File, FormParser, PartHead, Sink, Text
+from airflow_rest_api.web.multipart import FormParser, PartHead
 from airflow_rest_api.web.schemas import NO_NUL, Schema, clean
+from airflow_rest_api.web.sinks import File, Sink, Text
 
 _TYPES = ("string", "integer", "number", "boolean")
 

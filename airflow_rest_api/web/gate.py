@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -43,10 +43,17 @@ class Gate:
         A refusal leaves no row here: the guard writes one for whatever was refused anywhere.
         """
         if not operation.anonymous:
-            if exchange.caller is None:
-                raise errors.Unauthenticated("No credential was presented.")
-            access.require(operation.access or (), exchange.caller, exchange.arguments, exchange.body)
+            self._require(operation.access or (), exchange)
         exchange.permitted = True
+
+    def admit_unread(self, operation: Operation, exchange: Exchange) -> None:
+        """Let the caller send a large body who may; raises as `admit`, which asks again when it was read.
+
+        What a rule finds in the body is left to that: files are no reason to let anybody fill the disk.
+        """
+        if not operation.anonymous:
+            rules = [rule for rule in operation.access or () if not access.is_about_body(rule)]
+            self._require(rules, exchange)
 
     @contextmanager
     def recording(self, operation: Operation, exchange: Exchange) -> Iterator[None]:
@@ -67,6 +74,12 @@ class Gate:
         """Write that a call was answered with its first answer: one outcome, since nothing was tried."""
         exchange.audited = True
         self._outcome(call_of(operation, exchange), status, exchange, replayed=True)
+
+    @staticmethod
+    def _require(rules: Iterable[access.Rule], exchange: Exchange) -> None:
+        if exchange.caller is None:
+            raise errors.Unauthenticated("No credential was presented.")
+        access.require(rules, exchange.caller, exchange.arguments, exchange.body)
 
     @contextmanager
     def _written_before_and_after(self, operation: Operation, exchange: Exchange) -> Iterator[None]:

@@ -1,36 +1,27 @@
-"""Multipart: the parts of a form (RFC 7578), read from the wire piece by piece, files to the disk.
+"""Multipart: the parts of a form (RFC 7578), read from the wire piece by piece.
 
-The syntax is python-multipart's. What it leaves open is decided here: how long a text may be, that a form has to
-come to its end, and that nothing has two meanings. How many parts there are is bounded by the fields that there are.
+The syntax is python-multipart's. What it leaves open is decided here: that a form has to come to its end, and that
+nothing has two meanings. How many parts there are is bounded by the fields that there are.
 """
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import hashlib
 import re
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.uploads import Upload
-from airflow_rest_api.web.limits import BodyTooLarge
 from airflow_rest_api.web.schemas import clean
+from airflow_rest_api.web.sinks import File, Sink, decoded
 
-MAX_TEXT_BYTES = 64 * 1024
 # Of each part.
 MAX_HEADERS, MAX_HEADER_BYTES = 8, 4096
 # RFC 2046 section 5.1.1.
 MAX_BOUNDARY_BYTES = 70
-# What of a file stays in memory before it goes to the disk.
-IN_MEMORY_BYTES = 1024 * 1024
 
 _PARAMETER = re.compile(
     r';[ \t]*([a-z]+\*?)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s";]+))[ \t]*', re.IGNORECASE
@@ -47,80 +38,6 @@ class PartHead(NamedTuple):
 
     name: str
     file_name: str | None
-
-
-class Text:
-    """A part that is a text."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._raw = bytearray()
-
-    def take(self, data: bytes) -> None:
-        """Take what came in; raises `Malformed` for too much."""
-        self._raw += data
-        if len(self._raw) > MAX_TEXT_BYTES:
-            raise errors.Malformed(f"The field '/{self.name}' has more than {MAX_TEXT_BYTES} bytes.")
-
-    def value(self) -> str:
-        """Return the text; raises `Malformed` for one that is not UTF-8."""
-        return decoded(bytes(self._raw), f"The field '/{self.name}'")
-
-
-class File:
-    """A part that is a file of at most ``most`` bytes: in memory while it is small, then on the disk."""
-
-    def __init__(self, name: str, most: int, closing: ExitStack) -> None:
-        """Open a file that is closed with ``closing``."""
-        self._name = name
-        self._most = most
-        self._size = 0
-        self._hash = hashlib.sha256()
-        self._pending: list[bytes] = []
-        self._file = cast("BinaryIO", closing.enter_context(SpooledTemporaryFile(IN_MEMORY_BYTES)))  # noqa: SIM115
-
-    def take(self, data: bytes) -> None:
-        """Take what came in; it is written by `store`. Raises `BodyTooLarge`."""
-        self._size += len(data)
-        if self._size > self._most:
-            raise BodyTooLarge(self._most)
-        self._pending.append(data)
-
-    async def store(self) -> None:
-        """Write what was taken, off the event loop where that touches the disk; raises `InsufficientStorage`."""
-        if self._size <= IN_MEMORY_BYTES:
-            self._write()
-        else:
-            await asyncio.to_thread(self._write)
-
-    def _write(self) -> None:
-        pending, self._pending = self._pending, []
-        try:
-            for data in pending:
-                self._hash.update(data)
-                self._file.write(data)
-        except OSError as fault:
-            if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise NoRoomForUpload from fault
-            raise
-
-    def value(self) -> Upload:
-        """Return the file, of which everything was stored."""
-        return Upload(self._name, self._size, self._hash.hexdigest(), self._file)
-
-
-class NoRoomForUpload(errors.InsufficientStorage):
-    """The disk on which files wait for the end of their request is full."""
-
-    title = "No room for the upload"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "There is no room for the file where the service keeps what comes in; nothing was changed."
-        )
-
-
-Sink = Text | File
 
 
 @dataclass
@@ -227,14 +144,6 @@ class FormIncomplete(errors.Malformed):
 
     def __init__(self) -> None:
         super().__init__("The form ended before its last boundary: a part of it is missing.")
-
-
-def decoded(raw: bytes, what: str) -> str:
-    """Return a text; raises `Malformed` that says ``what`` is not UTF-8."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise errors.Malformed(f"{what} is not UTF-8.") from None
 
 
 def _boundary(content_type: bytes) -> bytes:

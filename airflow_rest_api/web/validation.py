@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from connexion.datastructures import MediaTypeDict
@@ -24,8 +24,12 @@ def validator_map(
     arguments: Mapping[str, ArgumentReader],
     bodies: Mapping[str, BodyReader],
     forms: Mapping[str, FormReader],
+    admit: Callable[[exchange.Exchange], Awaitable[None]],
 ) -> dict[str, Any]:
-    """Return the validators of an API; what they read they leave in the request's exchange."""
+    """Return the validators of an API; what they read they leave in the request's exchange.
+
+    Forms are read of callers whom ``admit`` lets pass; it raises otherwise.
+    """
 
     class ParameterValidator:
         """Reads the parameters; Connexion makes one for each request."""
@@ -65,6 +69,7 @@ def validator_map(
             current = exchange.of(scope)
             content_type = dict(scope["headers"]).get(b"content-type", b"")
             form = forms[operation_id(scope)]
+            await admit(current)
             current.body = await form.read(content_type, receive, current.closing)
             return _consumed(receive), scope
 

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_rest_api.web import contract
 from tests.support import calls
+from tests.web import small
 
 DOCUMENT = contract.load("openapi.yaml")
 OPERATIONS = contract.operations(DOCUMENT)
@@ -137,6 +138,8 @@ class TestAnswers:
             wanted.add("400")
         if not operation.anonymous:
             wanted |= {"401", "403"} if operation.access else {"401"}
+        if operation.body_type == contract.FORM:
+            wanted |= {"413", "415"}
         if any(
             entry["in"] == "path" and entry["schema"].get("enum") != ["~"] for entry in parameters(operation)
         ):
@@ -195,6 +198,12 @@ class TestRequests:
                 assert parameter["schema"]["type"] == "string", parameter["name"]
 
 
+class TestForms:
+    @every_operation
+    def test_an_optional_text_may_be_empty(self, operation):
+        assert list(unwilling(DOCUMENT, operation)) == []
+
+
 class TestSchemas:
     def test_every_schema_has_a_pascal_case_name_and_a_description(self):
         for name, schema in DOCUMENT["components"]["schemas"].items():
@@ -209,6 +218,19 @@ class TestSchemas:
 
     def test_no_reference_has_siblings_and_nothing_is_nullable_by_allof(self):
         assert list(crooked(DOCUMENT, "")) == []
+
+
+def unwilling(document: contract.Document, operation: contract.Operation) -> Iterator[str]:
+    """The optional texts of a form that may not be empty: browsers send such parts, and they count as absent."""
+    if operation.body_type != contract.FORM:
+        return
+    media = operation.definition["requestBody"]["content"][contract.FORM]
+    schema = contract.dereference(document, media["schema"])
+    for name, entry in schema["properties"].items():
+        field = contract.dereference(document, entry)
+        is_text = field["type"] == "string" and field.get("format") is None and "enum" not in field
+        if is_text and name not in schema.get("required", []) and calls.matches(document, field, ""):
+            yield name
 
 
 def unbounded(schema: dict[str, Any], place: str, seen: frozenset[str]) -> Iterator[str]:
@@ -289,6 +311,14 @@ class TestTheChecksThemselves:
     )
     def test_an_open_end_is_seen(self, schema, fault):
         assert list(unbounded(schema, "x", frozenset())) == [fault]
+
+    def test_a_form_that_does_not_take_what_browsers_send_is_seen(self):
+        text = {"type": "string", "maxLength": 9}
+        fields = {"needed": {**text, "minLength": 1}, "free": text, "digits": {**text, "pattern": "^[0-9]+$"}}
+        body = {"type": "object", "required": ["needed"], "properties": {**fields, "long": fields["needed"]}}
+        defined = small.operation("a", body=body, takes=contract.FORM)
+        document = small.document({"/a": {"post": defined}})
+        assert list(unwilling(document, contract.operations(document)[0])) == ["digits", "long"]
 
     def test_an_answer_without_required_fields_is_seen(self):
         inner = {"type": "object", "properties": {"y": {"type": "string"}}}

@@ -75,6 +75,12 @@ class TestOneName:
             fail(limits)
         assert wait(limits) == 900
 
+    def test_a_failure_counted_after_the_clock_was_read_holds_up_nobody(self, limits, clock):
+        for _ in range(4):
+            fail(limits)
+        clock(-1)
+        fail(limits)
+
     def test_who_is_refused_does_not_wait_the_longer_for_it(self, limits, clock):
         self.exhaust(limits, clock)
         clock(600)

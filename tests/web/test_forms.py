@@ -8,7 +8,7 @@ import hashlib
 import pytest
 
 from airflow_rest_api.services.uploads import Upload
-from airflow_rest_api.web import multipart
+from airflow_rest_api.web import sinks
 from tests.web.small import operation, parameter
 
 KIB, MIB = 1024, 1024 * 1024
@@ -349,23 +349,23 @@ class TestSize:
         def full(*_):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(multipart.SpooledTemporaryFile, "rollover", full)
+        monkeypatch.setattr(sinks.SpooledTemporaryFile, "rollover", full)
         assert "no room" in refused(post(form(part("file", b"x" * 2 * MIB, "a"))), 507)
 
     def test_another_fault_of_the_disk_is_one_of_the_service(self, post, monkeypatch):
         def broken(*_):
             raise OSError(errno.EIO, "Input/output error")
 
-        monkeypatch.setattr(multipart.SpooledTemporaryFile, "rollover", broken)
+        monkeypatch.setattr(sinks.SpooledTemporaryFile, "rollover", broken)
         assert "Input" not in refused(post(form(part("file", b"x" * 2 * MIB, "a"))), 500)
 
 
 class TestUploads:
     def test_files_are_closed_when_the_request_ends(self, post, seen, monkeypatch):
         opened = []
-        spooled = multipart.SpooledTemporaryFile
+        spooled = sinks.SpooledTemporaryFile
         monkeypatch.setattr(
-            multipart, "SpooledTemporaryFile", lambda size: opened.append(spooled(size)) or opened[-1]
+            sinks, "SpooledTemporaryFile", lambda size: opened.append(spooled(size)) or opened[-1]
         )
         file, big = part("file", b"x", "a"), part("other", b"x" * (2 * MIB + 1), "b")
         got(post(form(file, part("root", "r"))))

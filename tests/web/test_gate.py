@@ -97,6 +97,33 @@ def gate(build, called, token, restored_database):
     return ask
 
 
+class TestForms:
+    def test_a_form_is_not_read_of_who_may_not_send_it(self, build, token, restored_database):
+        rule = {"resource": "power", "power": "deploy", "method": "PUT"}
+        fields = {"file": {"type": "string", "format": "binary"}}
+        body = {"type": "object", "additionalProperties": False, "properties": fields}
+        defined = operation(
+            "put_file", body=body, takes="multipart/form-data", **{**GUARDED, "x-airflow-access": [rule]}
+        )
+        client = build({"/files": {"put": defined}}, {"put_file": lambda body: {}})
+        read = []
+
+        def pieces():
+            for _ in range(100):
+                read.append(1)
+                yield b"x" * 1000
+
+        def put(role):
+            headers = {"Content-Type": "multipart/form-data; boundary=b"}
+            headers["Authorization"] = f"Bearer {token(role)}"
+            return client.put("files", content=pieces(), headers=headers).status_code
+
+        assert put("viewer") == 403
+        assert read == []
+        assert put("admin") == 400
+        assert len(read) > 1
+
+
 class TestAudit:
     def test_a_change_has_a_row_before_and_one_after(self, gate, called):
         assert gate(json={"password": "hunter2"}).status_code == 200

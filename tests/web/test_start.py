@@ -30,6 +30,9 @@ TOO_MANY_THREADS = (
     "[rest_api] worker_threads: 99 threads need more database connections than Airflow's pool has: at most 12"
     " (sql_alchemy_pool_size + sql_alchemy_max_overflow - 3)"
 )
+FORM, JSON = "multipart/form-data", "application/json"
+FLAT = {"schema": {"type": "object", "additionalProperties": False}}
+LISTED = {**FLAT["schema"], "properties": {"b": {"type": "array", "items": {"type": "string"}}}}
 # Settings of `[rest_api]`, and the line that each gets.
 SETTINGS = {
     "a typing error in a switch": (
@@ -150,6 +153,26 @@ CONTRACTS = {
     "a parameter that is defined nowhere": (
         {"/a": {"get": operation("get_a", parameters=[{"$ref": "#/components/parameters/No"}])}},
         "the reference '#/components/parameters/No' leads nowhere",
+    ),
+    "a body of a media type that nobody reads": (
+        {"/a": {"post": operation("get_a", body={"type": "object"}, takes="text/csv")}},
+        "the operation 'get_a' takes text/csv, which is not read yet",
+    ),
+    "a body of two media types": (
+        {"/a": {"post": {**operation("get_a"), "requestBody": {"content": {FORM: FLAT, JSON: FLAT}}}}},
+        "the operation 'get_a' takes bodies of more than one media type",
+    ),
+    "a limit that is no setting": (
+        {"/a": {"post": operation("get_a", **{"x-body-limit": "worker_threads"})}},
+        "the operation 'get_a' is limited by 'worker_threads', which is no setting for bodies",
+    ),
+    "a form that is open": (
+        {"/a": {"post": operation("get_a", body={"type": "object"}, takes=FORM)}},
+        "the operation 'get_a' takes a form that is no object of known fields, which is not read",
+    ),
+    "a form with a list in it": (
+        {"/a": {"post": operation("get_a", body=LISTED, takes=FORM)}},
+        "the operation 'get_a' takes the field 'b', which is not read",
     ),
     "a path that is defined nowhere": (
         {"/a": {"$ref": "paths/a.yaml#/a"}},
