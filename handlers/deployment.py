@@ -7,8 +7,29 @@ from typing import Any
 from airflow_rest_api.services import deployment as service
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.deployment_following import Following
+from airflow_rest_api.services.states import Precondition
 
 Json = dict[str, Any]
+
+
+def deploy_dag(
+    body: Json,
+    caller: Caller,
+    client: str,
+    precondition: Precondition,
+    following: Following,
+    sandbox: Any,
+    settings: Any,
+) -> Json:
+    """Deploy a DAG."""
+    return service.deploy_dag(
+        body,
+        client=service.Client(caller, client),
+        precondition=precondition,
+        following=following,
+        sandbox=sandbox,
+        max_file_kib=settings.max_dag_file_kib,
+    )
 
 
 def get_deployments(caller: Caller, **query: Any) -> Json:

@@ -22,6 +22,7 @@ REFUSED = {
     "cancel_operation": 404,
     # Deployments are made by tests; the switch is off.
     "get_deployment": 404,
+    "deploy_dag": 403,
     "rollback_deployment": 403,
     # The filters go with a partitioned DAG, which the DAG of the path's example is not.
     "get_dag_runs-partition_date_gte": 400,
