@@ -13,6 +13,7 @@ Json = dict[str, Any]
 
 
 def deploy_dag(
+    *,
     body: Json,
     caller: Caller,
     client: str,
