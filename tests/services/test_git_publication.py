@@ -6,18 +6,20 @@ import json
 import os
 import shutil
 import signal
+import socketserver
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from airflow.providers.git.bundles.git import GitDagBundle
 
-from airflow_rest_api.services import confined, git_access, git_following
+from airflow_rest_api.services import confined, git_access, git_command, git_following
 from airflow_rest_api.services.bundles import BundleNotWritable
 from airflow_rest_api.services.content import Content
 from airflow_rest_api.services.git_clone import RepositoryUnavailable
@@ -351,9 +353,9 @@ class TestDyingAndComingBack:
         _wait_for(lambda: list((remote.path / "objects").glob("**/tmp_objdir-incoming*")))
         child.send_signal(signal.SIGKILL)
         child.communicate()
-        (git_access.folder_of(bundle.name) / "refs/rest_api/head.lock").touch()
-        (git_access.folder_of(bundle.name) / "shallow.lock").touch()
         assert not GitPublication(bundle).is_published("a.py", Content.of_file(b"child"), deployment_id)
+        remote.commit({})
+        (git_access.folder_of(bundle.name) / "refs/rest_api/head.lock").touch()
         commit = publish(bundle, "a.py", Content.of_file(b"child"), deployment_id)
         assert (remote.head, remote.show("dags/a.py")) == (commit, b"child")
 
@@ -398,19 +400,47 @@ def connection(address, login, password):
     return {"conn_type": "git", "host": address, "login": login, "password": password}
 
 
-def test_credentials_are_gone_from_the_environment_after_many_at_once(home, bundle_of, monkeypatch):
-    bundles = [bundle_of(f"https://ann:word-of-{number}@127.0.0.1:1/x.git") for number in range(4)]
-    before = dict(os.environ)
-    barrier = threading.Barrier(4)
+def test_what_git_repeats_is_logged_without_passwords(tmp_path, caplog):
+    caplog.set_level("INFO")
+    address = "https://ann:word-of-ann@example.invalid/x.git"
+    said = {"folder": tmp_path, "environment": git_command.environment({}, {}), "seconds": 10}
+    git_command.run(["init", "--quiet", "--bare"], **said)
+    finished = git_command.run(["rev-parse", address], **said)
+    assert address.encode() in finished.err
+    assert "https://***@example.invalid/x.git" in caplog.text
+    assert "word-of-ann" not in caplog.text
 
-    def read(bundle):
-        barrier.wait(10)
-        with pytest.raises(RepositoryUnavailable):
-            GitPublication(bundle).read("a.py")
 
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(read, bundles))
+def test_credentials_are_gone_from_the_environment_when_two_used_theirs_at_once(bundle_of, monkeypatch):
+    with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
+        bundles = []
+        for number, seconds in enumerate((0.6, 1.2)):
+            address = f"http://127.0.0.1:{stack.enter_context(_hanging_up_after(seconds))}/x.git"
+            opened = connection(address, "ann", f"word-of-{number}")
+            monkeypatch.setenv(f"AIRFLOW_CONN_GIT_{number}", json.dumps(opened))
+            bundles.append(bundle_of("", repo_url=None, git_conn_id=f"git_{number}"))
+        before = dict(os.environ)
+        early = threads.submit(GitPublication(bundles[0]).read, "a.py")
+        _wait_for(lambda: "AIRFLOW_GIT_TOKEN" in os.environ)
+        late = threads.submit(GitPublication(bundles[1]).read, "a.py")
+        for waited in (early, late):
+            with pytest.raises(RepositoryUnavailable):
+                waited.result(60)
     assert dict(os.environ) == before
+
+
+@contextmanager
+def _hanging_up_after(seconds):
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            time.sleep(seconds)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
 
 
 def _wait_for(condition, seconds=30):
