@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_rest_api.services import dag as service
+from airflow_rest_api.services import dag_refresh
+from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.states import Precondition, Stated
 
@@ -35,3 +37,13 @@ def patch_dag(dag_id: str, body: Json, precondition: Precondition, **_mask: Any)
 def get_dag_details(dag_id: str, caller: Caller) -> Json:
     """Get the details of a DAG."""
     return service.get_dag_details(dag_id, caller=caller)
+
+
+def refresh_dag(dag_id: str, dry_run: bool, caller: Caller, background: Background) -> Json:
+    """Refresh a DAG."""
+    return dag_refresh.refresh_dag(dag_id, dry_run=dry_run, caller=caller, background=background)
+
+
+def refresh_all_dags(dry_run: bool, caller: Caller, background: Background) -> Json:
+    """Refresh all DAGs."""
+    return dag_refresh.refresh_all_dags(dry_run=dry_run, caller=caller, background=background)

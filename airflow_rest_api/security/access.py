@@ -92,9 +92,13 @@ class AirflowPermissions:
             thing = f"the DAG '{dag_id}'" if dag_id else "DAGs"
             raise self._denied(method, f"{access_entity} of {thing}" if access_entity else thing)
 
+    def may_view(self, view: str) -> bool:
+        """Tell whether the user may see this view of Airflow's."""
+        return self._permits("is_authorized_view", access_view=AccessView[view])
+
     def require_view(self, view: str) -> None:
-        """Raise `Denied` unless the user may see this view of Airflow's."""
-        if not self._permits("is_authorized_view", access_view=AccessView[view]):
+        """Raise `Denied` unless `may_view`."""
+        if not self.may_view(view):
             raise self._denied("GET", f"the view {view}")
 
     def may_named(self, resource: str, object_id: str | None, method: str, team: str | None = None) -> bool:

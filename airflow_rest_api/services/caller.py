@@ -48,6 +48,9 @@ class Permissions(Protocol):
     def require_view(self, view: str) -> None:
         """Raise `Denied` unless the caller may see this view of Airflow's."""
 
+    def may_view(self, view: str) -> bool:
+        """Tell whether the caller may see this view of Airflow's."""
+
     def require_named(
         self, resource: str, object_id: str | None, method: str, team: str | None = None
     ) -> None:

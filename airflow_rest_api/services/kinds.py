@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from airflow_rest_api.services import dag_refresh
 from airflow_rest_api.services.background import Kind
 
-KINDS: dict[str, Kind] = {}
+KINDS: dict[str, Kind] = {
+    dag_refresh.ONE: Kind(dag_refresh.follow, is_safe=True),
+    dag_refresh.ALL: Kind(dag_refresh.follow, is_safe=True),
+}

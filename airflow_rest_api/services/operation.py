@@ -114,6 +114,23 @@ def cancel_operation(operation_id: str, *, caller: Caller) -> Entry:
     return write(work)
 
 
+def get(session: Session, operation_id: str) -> Entry:
+    """Return an operation as its caller sees it, whoever that is."""
+    return _entry(session.execute(_selected([table.c.id == operation_id])).one())
+
+
+def unfinished(session: Session, kind: str, caller: Caller) -> str | None:
+    """Return the id of an operation of this kind that the caller has begun and that goes on."""
+    mine = (table.c.kind == kind, table.c.caller_id == caller.id, state_now().in_(UNFINISHED))
+    return session.scalar(select(table.c.id).where(*mine).limit(1))
+
+
+def of_dry_run(entry: Entry) -> Entry:
+    """Return what is answered to a dry run, for the operation that it would have begun."""
+    now = datetime.now(timezone.utc)
+    return {**entry, "operation_id": None, "state": SUCCEEDED, "started_at": now, "ended_at": now}
+
+
 def _own(session: Session, operation_id: str, caller: Caller) -> Any:
     mine = (table.c.id == operation_id, table.c.caller_id == caller.id)
     row = session.execute(_selected(mine)).one_or_none()

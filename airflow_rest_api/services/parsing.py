@@ -27,7 +27,7 @@ from airflow.models.dagbag import DagPriorityParsingRequest
 from airflow.models.dagcode import DagCode
 from airflow.models.errors import ParseImportError
 from airflow.models.serialized_dag import SerializedDagModel
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql import ColumnElement
@@ -133,10 +133,11 @@ def expect_writes(session: Session, *dags: ColumnElement[bool]) -> None:
     interval = _interval()
     lately = _SERIALISED.last_updated > datetime.now(timezone.utc) - 2 * interval - timedelta(minutes=1)
     chosen = _SERIALISED.dag_id.in_(select(_DAG.dag_id).where(*dags))
-    found = session.execute(select(_SERIALISED.id, _SERIALISED.last_updated).where(chosen, lately)).all()
-    for id_, written in found:
-        back = update(SerializedDagModel.__table__).where(_SERIALISED.id == id_)
-        session.execute(back.values(last_updated=written - interval))
+    found = session.execute(select(_SERIALISED.id, _SERIALISED.last_updated).where(chosen, lately))
+    rows = [{"row": id_, "moment": written - interval} for id_, written in found]
+    if rows:
+        back = update(SerializedDagModel.__table__).where(_SERIALISED.id == bindparam("row"))
+        session.execute(back.values(last_updated=bindparam("moment")), rows)
 
 
 def observed(session: Session, bundle_name: str, relative_fileloc: str, since: datetime) -> Observation:
