@@ -20,6 +20,8 @@ REFUSED = {
     # Operations belong to who began them, and are forgotten.
     "get_operation": 404,
     "cancel_operation": 404,
+    # There are files only where somebody has put one.
+    **dict.fromkeys(("get_file", "delete_file"), 404),
     # The filters go with a partitioned DAG, which the DAG of the path's example is not.
     "get_dag_runs-partition_date_gte": 400,
     "get_dag_runs-partition_date_lte": 400,
