@@ -19,7 +19,7 @@ from uuid import uuid4
 import pytest
 from airflow.providers.git.bundles.git import GitDagBundle
 
-from airflow_rest_api.services import confined, git_access, git_command, git_following
+from airflow_rest_api.services import bundles, confined, git_access, git_command, git_following, publication
 from airflow_rest_api.services.bundles import BundleNotWritable
 from airflow_rest_api.services.content import Content
 from airflow_rest_api.services.git_clone import RepositoryUnavailable
@@ -215,6 +215,27 @@ class TestAirflowsOwnBundle:
         assert git_following.why_not(bundle) is None
 
 
+class TestInAirflowsConfiguration:
+    def test_a_bundle_that_follows_a_branch_can_be_deployed_into(self, remote, monkeypatch):
+        entries = [
+            {
+                "name": name,
+                "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
+                "kwargs": {"tracking_ref": ref, "repo_url": str(remote.path), "subdir": "dags"},
+            }
+            for name, ref in (("git-pinned", "-f"), ("git-followed", "main"))
+        ]
+        monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps(entries))
+        pinned, followed = bundles.every()
+        assert (pinned.kind, pinned.why_not) == ("git", "its tracking_ref is no name of a branch")
+        assert bundles.writable() == followed
+        publisher = publication.of(followed)
+        assert publisher.read("a.py") == OLD
+        shutil.rmtree(git_access.folder_of("git-followed"))
+        with pytest.raises(BundleNotWritable):
+            publication.of(pinned)
+
+
 class TestPushingAtOnce:
     def test_another_commit_in_between_is_taken_along(self, bundle, remote):
         raced = []
@@ -236,10 +257,10 @@ class TestPushingAtOnce:
         assert remote.show("dags/a.py") == OLD.data
 
     def test_replicas_with_clones_of_their_own_lose_nothing(self, bundle_of, remote):
-        bundles = [bundle_of(remote.path) for _ in range(3)]
+        replicas = [bundle_of(remote.path) for _ in range(3)]
 
         def deploy(number):
-            deployed = bundles[number % 3]
+            deployed = replicas[number % 3]
             return publish(deployed, f"file-{number}.py", Content.of_file(b"%d" % number))
 
         with ThreadPoolExecutor(3) as threads:
@@ -405,7 +426,7 @@ def test_what_git_repeats_is_logged_without_passwords(tmp_path, caplog):
     address = "https://ann:word-of-ann@example.invalid/x.git"
     said = {"folder": tmp_path, "environment": git_command.environment({}, {}), "seconds": 10}
     git_command.run(["init", "--quiet", "--bare"], **said)
-    finished = git_command.run(["rev-parse", address], **said)
+    finished = git_command.run(["show-ref", "--verify", address], **said)
     assert address.encode() in finished.err
     assert "https://***@example.invalid/x.git" in caplog.text
     assert "word-of-ann" not in caplog.text
@@ -413,16 +434,16 @@ def test_what_git_repeats_is_logged_without_passwords(tmp_path, caplog):
 
 def test_credentials_are_gone_from_the_environment_when_two_used_theirs_at_once(bundle_of, monkeypatch):
     with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
-        bundles = []
+        opening = []
         for number, seconds in enumerate((0.6, 1.2)):
             address = f"http://127.0.0.1:{stack.enter_context(_hanging_up_after(seconds))}/x.git"
             opened = connection(address, "ann", f"word-of-{number}")
             monkeypatch.setenv(f"AIRFLOW_CONN_GIT_{number}", json.dumps(opened))
-            bundles.append(bundle_of("", repo_url=None, git_conn_id=f"git_{number}"))
+            opening.append(bundle_of("", repo_url=None, git_conn_id=f"git_{number}"))
         before = dict(os.environ)
-        early = threads.submit(GitPublication(bundles[0]).read, "a.py")
+        early = threads.submit(GitPublication(opening[0]).read, "a.py")
         _wait_for(lambda: "AIRFLOW_GIT_TOKEN" in os.environ)
-        late = threads.submit(GitPublication(bundles[1]).read, "a.py")
+        late = threads.submit(GitPublication(opening[1]).read, "a.py")
         for waited in (early, late):
             with pytest.raises(RepositoryUnavailable):
                 waited.result(60)
