@@ -67,7 +67,7 @@ class TestGetCapabilities:
             "executor": "LocalExecutor",
             "deploy_enabled": False,
             "test_enabled": False,
-            "upload_roots": [],
+            "upload_roots": ["files"],
             "components_enabled": [],
             "legacy_enabled": True,
             "legacy_dialect": "auto",
