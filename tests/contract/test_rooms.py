@@ -16,9 +16,20 @@ AIRFLOW_MODULES = (f"{PRODUCT}.sandbox.child.parser",)
 WEB_FRAMES = ("flask", "connexion", "starlette", "fastapi", "werkzeug", "uvicorn", "a2wsgi")
 PRIVATE_TO_AIRFLOW = ("airflow.api_fastapi.core_api", "airflow.api_fastapi.common")
 # What the web frame shares with the services: their refusals, the caller, Airflow's configuration, what becomes
-# of repeated calls, answers with a state, what has come to its end, who carries out work, and files on their way.
+# of repeated calls, answers with a state, what has come to its end, who carries out work, who follows deployments,
+# and files on their way.
 SHARED_WITH_WEB = (
-    *("errors", "caller", "configuration", "retries", "states", "watching", "background", "kinds"),
+    *(
+        "errors",
+        "caller",
+        "configuration",
+        "retries",
+        "states",
+        "watching",
+        "background",
+        "deployment_following",
+        "kinds",
+    ),
     *("uploads", "downloads"),
 )
 # The work of the tag Security is done in the security room: logging in, and telling what a caller may do.
