@@ -7,6 +7,7 @@ plain names is taken.
 from __future__ import annotations
 
 import gzip
+import io
 import stat
 import struct
 import tarfile
@@ -179,7 +180,7 @@ def _require_plain_zip(entry: zipfile.ZipInfo) -> None:
 
 def _tar(file: BinaryIO, most_bytes: int) -> Iterator[tuple[str, bytes]]:
     budget = _Budget(most_bytes)
-    with gzip.GzipFile(fileobj=file) as raw:
+    with gzip.GzipFile(fileobj=file, mode="rb") as raw:
         counted = _Counted(raw, _Budget(most_bytes + MOST_ENTRIES * _TAR_OVERHEAD))
         with tarfile.open(fileobj=counted, mode="r|") as archive:
             for number, entry in enumerate(archive, 1):
@@ -195,15 +196,16 @@ def _tar(file: BinaryIO, most_bytes: int) -> Iterator[tuple[str, bytes]]:
             pass
 
 
-class _Counted:
+class _Counted(io.RawIOBase):
     """What tarfile reads from: it takes headers of any length into memory, so they count as well."""
 
-    def __init__(self, source: IO[bytes], budget: _Budget) -> None:
+    def __init__(self, source: gzip.GzipFile, budget: _Budget) -> None:
+        super().__init__()
         self._source = source
         self._budget = budget
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1) -> bytes:
         # Never more at once than may be there, however much a header asks for.
-        data = self._source.read(min(size, _CHUNK))
+        data = self._source.read(min(size, _CHUNK) if size > 0 else _CHUNK)
         self._budget.spend(len(data))
         return data

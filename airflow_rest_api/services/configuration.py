@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from airflow.configuration import AIRFLOW_CONFIG, conf
+from airflow.configuration import AIRFLOW_CONFIG, AIRFLOW_HOME, conf
 
 
 def option(section: str, name: str) -> str | None:
@@ -26,6 +26,16 @@ def option_names(section: str) -> frozenset[str]:
 def file_path() -> Path:
     """Return where `airflow.cfg` is."""
     return Path(AIRFLOW_CONFIG)
+
+
+def home() -> Path:
+    """Return Airflow's own folder, in which its configuration and, by default, its database and logs are."""
+    return Path(AIRFLOW_HOME)
+
+
+def in_environment(prefix: str, name: str) -> bool:
+    """Tell whether the environment gives a variable or connection, as Airflow's processes read it there."""
+    return f"{prefix}{name.upper()}" in os.environ
 
 
 def plugins_folder() -> Path:
