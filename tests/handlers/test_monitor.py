@@ -69,7 +69,7 @@ class TestGetCapabilities:
             "deploy_enabled": False,
             "test_enabled": False,
             "bundles": [{"name": "dags-folder", "kind": "local", "is_writable": True, "why_not": None}],
-            "upload_roots": [],
+            "upload_roots": ["files"],
             "components_enabled": [],
             "legacy_enabled": True,
             "legacy_dialect": "auto",
