@@ -7,6 +7,7 @@ plain names is taken.
 from __future__ import annotations
 
 import gzip
+import io
 import stat
 import struct
 import tarfile
@@ -179,31 +180,26 @@ def _require_plain_zip(entry: zipfile.ZipInfo) -> None:
 
 def _tar(file: BinaryIO, most_bytes: int) -> Iterator[tuple[str, bytes]]:
     budget = _Budget(most_bytes)
+    data = _unzipped(file, most_bytes)
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        for number, entry in enumerate(archive, 1):
+            _counted(number)
+            path = _plain(entry.name)
+            if not (entry.isreg() or entry.isdir()) or entry.issparse():
+                raise ArchiveRefused(f"holds {_shown(entry.name)}, which is a link or no plain file")
+            source = archive.extractfile(entry)
+            if path is not None and source is not None:
+                yield path, _content(source, budget)
+        end = data[archive.offset :]
+    # For tarfile whatever is damaged, or cut off between two entries, is the end; only zeros are.
+    if len(end) < tarfile.BLOCKSIZE or end.strip(b"\0"):
+        raise tarfile.ReadError
+
+
+def _unzipped(file: BinaryIO, most_bytes: int) -> bytes:
+    """Return the whole tar file, whose headers count as well: tarfile takes those of any length into memory."""
+    most = most_bytes + MOST_ENTRIES * _TAR_OVERHEAD
     with gzip.GzipFile(fileobj=file) as raw:
-        counted = _Counted(raw, _Budget(most_bytes + MOST_ENTRIES * _TAR_OVERHEAD))
-        with tarfile.open(fileobj=counted, mode="r|") as archive:
-            for number, entry in enumerate(archive, 1):
-                _counted(number)
-                path = _plain(entry.name)
-                if not (entry.isreg() or entry.isdir()) or entry.issparse():
-                    raise ArchiveRefused(f"holds {_shown(entry.name)}, which is a link or no plain file")
-                source = archive.extractfile(entry)
-                if path is not None and source is not None:
-                    yield path, _content(source, budget)
-        # To the end, where the checksum is.
-        while counted.read(_CHUNK):
-            pass
-
-
-class _Counted:
-    """What tarfile reads from: it takes headers of any length into memory, so they count as well."""
-
-    def __init__(self, source: IO[bytes], budget: _Budget) -> None:
-        self._source = source
-        self._budget = budget
-
-    def read(self, size: int) -> bytes:
-        # Never more at once than may be there, however much a header asks for.
-        data = self._source.read(min(size, _CHUNK))
-        self._budget.spend(len(data))
-        return data
+        data = raw.read(most + 1)
+    _Budget(most).spend(len(data))
+    return data
