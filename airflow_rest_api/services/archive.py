@@ -26,6 +26,8 @@ _CHUNK = 64 * 1024
 _TAR_OVERHEAD = 2 * 1024
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
+# The last record of a zip, and how far from its end it begins at the most: a comment may follow.
+_END, _MOST_END = b"PK\x05\x06", 22 + 0xFFFF
 _BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -157,6 +159,8 @@ def _zip(file: BinaryIO, most_bytes: int) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         _counted(len(entries))
+        if len(entries) != _announced(file):
+            raise zipfile.BadZipFile
         for entry in entries:
             # zipfile cuts a name at a NUL; what it was called is what counts.
             path = _plain(entry.orig_filename)
@@ -164,6 +168,15 @@ def _zip(file: BinaryIO, most_bytes: int) -> Iterator[tuple[str, bytes]]:
             if path is not None and not entry.is_dir():
                 with archive.open(entry) as source:
                     yield path, _content(source, budget)
+
+
+def _announced(file: BinaryIO) -> int:
+    """Return how many entries a zip says that it has: zipfile leaves out those that it does not find."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _MOST_END))
+    end = file.read()
+    (count,) = struct.unpack_from("<H", end, end.rindex(_END) + 10)
+    return int(count)
 
 
 def _require_plain_zip(entry: zipfile.ZipInfo) -> None:

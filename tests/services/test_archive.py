@@ -223,3 +223,19 @@ def test_a_tar_without_its_end_is_refused():
     tar = gzip.decompress(tarred({"dag.py": b"1" * 500}))
     with pytest.raises(ArchiveRefused, match="broken or not complete"):
         unpacked(gzip.compress(tar[: 2 * tarfile.BLOCKSIZE]))
+
+
+def test_a_zip_whose_directory_hides_an_entry_is_refused():
+    data = bytearray(zipped({f"{name}.py": b"1" for name in "abc"}))
+    # The comment of the first entry swallows the second one.
+    first = data.index(b"PK\1\2")
+    data[first + 32] = data.index(b"PK\1\2", first + 1) - first
+    with pytest.raises(ArchiveRefused, match="broken or not complete"):
+        unpacked(bytes(data))
+
+
+def test_a_comment_of_a_zip_does_no_harm():
+    raw = io.BytesIO(zipped(FILES))
+    with zipfile.ZipFile(raw, "a") as packed:
+        packed.comment = b"made by hand" * 100
+    assert unpacked(raw.getvalue()) == FILES
