@@ -38,6 +38,11 @@ def in_environment(prefix: str, name: str) -> bool:
     return f"{prefix}{name.upper()}" in os.environ
 
 
+def state_folder() -> Path:
+    """Return the folder of this service's own files, all of which can be made again."""
+    return Path(AIRFLOW_HOME) / "rest_api"
+
+
 def plugins_folder() -> Path:
     """Return the folder from which every process of Airflow imports plugins."""
     return Path(conf.get("core", "plugins_folder"))

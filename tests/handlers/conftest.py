@@ -1,9 +1,11 @@
-"""What the tests of handlers share: a change that is made to twins."""
+"""What the tests of handlers share: a change that is made to twins, and a folder for files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,3 +23,20 @@ def alike(v2, rest, new_run) -> Callable[..., httpx.Response]:
         return assert_alike(v2, rest, partial(new_run, **made), call, **options)
 
     return compare
+
+
+@pytest.fixture
+def root(home: Path) -> Iterator[Path]:
+    """The folder of the upload root `files`, which is empty before and after the test."""
+    folder = home / "files"
+    empty(folder)
+    yield folder
+    empty(folder)
+
+
+def empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -55,7 +55,11 @@ def drafts(home):
 def validate(deploying, source, *, name="dag.py", field="dag_file", role="admin", **fields):
     content = source.encode() if isinstance(source, str) else source
     # A form without a file is still a form.
-    files = {"path": (None, "dag.py")} if content is None else {field: (name, content, "application/octet-stream")}
+    files = (
+        {"path": (None, "dag.py")}
+        if content is None
+        else {field: (name, content, "application/octet-stream")}
+    )
     return deploying.post("/deployments/validate", files=files, data=fields, role=role)
 
 
