@@ -11,7 +11,7 @@ from airflow_rest_api.services import parsing
 from airflow_rest_api.services.database import reading, write
 from tests.support import parser
 
-FILE = "parsed_here.py"
+FILE = parser.FILE
 PLACE = (parser.BUNDLE, FILE)
 
 
@@ -23,17 +23,6 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 with DAG("{dag_id}"):
     EmptyOperator(task_id="{task_id}")
 """
-
-
-@pytest.fixture
-def parse(tmp_path, restored_database):
-    """`parse(text, seconds=1)`: do what a DAG processor does when it has parsed the file for so long."""
-
-    def work(text, seconds=0.5, file=FILE):
-        (tmp_path / file).write_text(text)
-        parser.parse(tmp_path, file, seconds)
-
-    return work
 
 
 @pytest.fixture
