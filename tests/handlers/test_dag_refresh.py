@@ -15,28 +15,10 @@ from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller, DagScope
 from airflow_rest_api.services.database import reading, write
 from airflow_rest_api.services.kinds import KINDS
-from tests.support import processor, work
+from tests.support import work
+from tests.support.processor import source
 
 EXAMPLE = "example_bash_operator"
-TEXT = """
-from airflow.sdk import DAG
-from airflow.providers.standard.operators.empty import EmptyOperator
-
-with DAG("{dag_id}"):
-    EmptyOperator(task_id="{task_id}")
-"""
-
-
-def source(dag_id, task_id="first"):
-    return TEXT.format(dag_id=dag_id, task_id=task_id)
-
-
-@pytest.fixture(scope="module")
-def life(metadata_database, tmp_path_factory):
-    """An Airflow with a DAG processor, which knows the DAGs `kept` and `changing` of the bundle `drafts`."""
-    files = {"kept.py": source("kept"), "changing.py": source("changing")}
-    with processor.running(tmp_path_factory.mktemp("processor"), files) as started:
-        yield started
 
 
 def tasks(life, dag_id):

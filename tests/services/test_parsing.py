@@ -9,20 +9,14 @@ from sqlalchemy import delete, select, update
 
 from airflow_rest_api.services import parsing
 from airflow_rest_api.services.database import reading, write
-from tests.support import parser
+from tests.support import parser, processor
 
 FILE = parser.FILE
 PLACE = (parser.BUNDLE, FILE)
 
 
 def source(task_id, dag_id="parsed_here"):
-    return f"""
-from airflow.sdk import DAG
-from airflow.providers.standard.operators.empty import EmptyOperator
-
-with DAG("{dag_id}"):
-    EmptyOperator(task_id="{task_id}")
-"""
+    return processor.source(dag_id, task_id)
 
 
 @pytest.fixture
