@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from airflow_rest_api.services import dag_source as service
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.states import Stated
 
 
-def get_dag_source(
-    dag_id: str, version_number: int | None, caller: Caller, media_type: str
-) -> dict[str, Any] | str:
+def get_dag_source(dag_id: str, version_number: int | None, caller: Caller, media_type: str) -> Stated:
     """Get the source of a DAG."""
     source = service.get_dag_source(dag_id, version_number=version_number, caller=caller)
-    return str(source["content"]) if media_type == "text/plain" else source
+    return replace(source, answer=source.answer["content"]) if media_type == "text/plain" else source

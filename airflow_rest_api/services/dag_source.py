@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.states import Stated
 
 _DAG = DagModel.__table__
 _VERSION = DagVersion.__table__
@@ -53,10 +55,11 @@ class DagSourceNotFound(errors.NotFound):
         super().__init__(f"There is no source of {version}the DAG '{dag_id}'.", dag_id=dag_id)
 
 
-def get_dag_source(dag_id: str, *, version_number: int | None, caller: Caller) -> dict[str, Any]:
+def get_dag_source(dag_id: str, *, version_number: int | None, caller: Caller) -> Stated:
     """Return the source of a version, the latest one by default; raises `DagSourceNotFound`.
 
-    Where the file holds a DAG that the caller may not read, the source is withheld.
+    Where the file holds a DAG that the caller may not read, the source is withheld. The state is the file's, to
+    which a deployment can be bound.
     """
     with reading() as session:
         found = _found(session, dag_id, version_number)
@@ -64,12 +67,23 @@ def get_dag_source(dag_id: str, *, version_number: int | None, caller: Caller) -
             raise DagSourceNotFound(dag_id, version_number)
         in_file = _dags_in_file(session, found.relative_fileloc, found.bundle_name)
     readable = all(caller.permissions.may_dag(neighbour, "GET") for neighbour in in_file)
-    return {
+    answer = {
         "content": found.source_code if readable else REDACTED,
         "dag_id": dag_id,
         "version_number": found.version_number,
         "dag_display_name": found.dag_display_name or dag_id,
     }
+    return Stated(answer, state(found.bundle_name, found.relative_fileloc, found.source_code))
+
+
+def state(bundle_name: str, path: str | None, source: str) -> tuple[Any, ...]:
+    """Return the columns that make the state of a file."""
+    return bundle_name, path, hashlib.sha256(source.encode()).hexdigest()
+
+
+def as_read(data: bytes) -> str:
+    """Return the content of a file as Airflow reads it into the source of a DAG: as text, whatever ends its lines."""
+    return data.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _found(session: Session, dag_id: str, version_number: int | None) -> Any:

@@ -156,10 +156,10 @@ def next_number(session: Session, place: Place) -> int:
     return int(session.scalar(select(table.c.number).where(mine)) or 0)
 
 
-def is_held(session: Session, place: Place, holder: str) -> bool:
-    """Tell whether a deployment holds its place at present."""
-    mine = (table.c.place == place.key, table.c.holder == holder, table.c.held_until > _now())
-    return session.scalar(select(table.c.place).where(*mine)) is not None
+def is_held(session: Session, place: Place) -> bool:
+    """Tell whether somebody holds the place at present."""
+    held = (table.c.place == place.key, table.c.holder.is_not(None), table.c.held_until > _now())
+    return session.scalar(select(table.c.place).where(*held)) is not None
 
 
 def _await(claim: Claim, recover: Recovery) -> None:

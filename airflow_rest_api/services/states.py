@@ -15,7 +15,14 @@ class Stated:
 
 
 class Precondition(Protocol):
-    """The state in which a caller expects an object, if they said so."""
+    """The state in which a caller expects an object, if they said so.
+
+    ``anything`` is that it exists, whatever its state.
+    """
+
+    @property
+    def anything(self) -> bool:
+        """Tell whether the object is expected to exist."""
 
     def __bool__(self) -> bool:
         """Tell whether anything is expected."""

@@ -21,6 +21,7 @@ _TASK = TaskInstance.__table__.c
 _COLUMNS: dict[str, tuple[tuple[Any, ...], Callable[[], Any]]] = {
     "dag_run": ((_RUN.dag_id, _RUN.run_id), lambda: _RUN.state),
     "task_instance": ((_TASK.dag_id, _TASK.run_id, _TASK.task_id, _TASK.map_index), lambda: _TASK.state),
+    "deployment": ((tables.deployment.c.id,), lambda: tables.deployment.c.state),
     "operation": ((tables.operation.c.id,), operation.state_now),
 }
 KINDS = frozenset(_COLUMNS)

@@ -34,6 +34,7 @@ from airflow_rest_api.security.reviews import Reviewable, Reviews
 from airflow_rest_api.security.sessions import Sessions
 from airflow_rest_api.services import configuration, watching
 from airflow_rest_api.services.background import Background
+from airflow_rest_api.services.deployment_following import Following
 from airflow_rest_api.services.kinds import KINDS
 from airflow_rest_api.settings import Settings, SettingsError
 from airflow_rest_api.storage.manager import ensure_migrated
@@ -87,11 +88,12 @@ class Resources:
     idempotency: Idempotency
     state_hash: Callable[[str], str]
     background: Background
+    following: Following
     redactor: Redactor
 
     def by_name(self) -> dict[str, Any]:
         """Return the resources by the names under which handlers ask for them."""
-        names = ("settings", "sessions", "reviews", "metrics", "background")
+        names = ("settings", "sessions", "reviews", "metrics", "background", "following")
         return {name: getattr(self, name) for name in names}
 
 
@@ -129,6 +131,7 @@ def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
     assert connexion_app is not None
     if looks_after_work:
         resources.background.keep()
+        resources.following.keep()
     guarded = _guard(connexion_app, contracts, workers, resources)
     documents = {stem: entry for stem, name in _SERVED.items() for entry in contracts if entry.name == name}
     served = {stem: (entry.document, entry.base_path) for stem, entry in documents.items()}
@@ -176,6 +179,7 @@ def _resources(settings: Settings, faults: Faults) -> tuple[Resources, Authentic
         background=Background(
             KINDS, metrics.background_failures.inc, timedelta(days=settings.operation_days)
         ),
+        following=Following(metrics.background_failures.inc),
         redactor=redactor,
     )
     return resources, authenticator

@@ -20,6 +20,9 @@ REFUSED = {
     # Operations belong to who began them, and are forgotten.
     "get_operation": 404,
     "cancel_operation": 404,
+    # Deployments are made by tests; the switch is off.
+    "get_deployment": 404,
+    "rollback_deployment": 403,
     # The filters go with a partitioned DAG, which the DAG of the path's example is not.
     "get_dag_runs-partition_date_gte": 400,
     "get_dag_runs-partition_date_lte": 400,

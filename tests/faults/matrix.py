@@ -21,6 +21,11 @@ NOBODY_KNOWN = [f"{caller} {target}" for caller in UNKNOWN for target in OBJECTS
 ONE_DAG = ["OneDag foreign", "OneDag missing"]
 # The role that reads and changes nothing.
 VIEWER = [f"Viewer {target}" for target in OBJECTS]
+# What is switched off is nobody's.
+EVERYBODY = [
+    *NOBODY_KNOWN,
+    *(f"{role} {target}" for role in ("Viewer", "User", "Op", "Admin", "OneDag") for target in OBJECTS),
+]
 # Who is refused by the operations that `/api/v2` has not. Login and its kin answer 401 to made-up secrets, whoever
 # sends them.
 OWN = {
@@ -31,6 +36,8 @@ OWN = {
     "get_rendered_fields": [*NOBODY_KNOWN, *ONE_DAG],
     "refresh_dag": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "refresh_all_dags": [*NOBODY_KNOWN, *VIEWER, "OneDag own", *ONE_DAG],
+    **dict.fromkeys(("get_deployments", "get_deployment"), NOBODY_KNOWN),
+    "rollback_deployment": EVERYBODY,
     "logout": [f"{caller} own" for caller in UNKNOWN],
 }
 SECRETS = ("login", "refresh_token")

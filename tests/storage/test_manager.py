@@ -21,7 +21,10 @@ from tests.support import environment, postgres
 
 TABLES = {
     f"rest_api_{name}"
-    for name in ("refresh_token", "revocation", "login_failure", "idempotency", "operation")
+    for name in (
+        *("refresh_token", "revocation", "login_failure", "idempotency", "operation"),
+        *("deployment", "deployment_dag", "deployed_path"),
+    )
 }
 VERSIONS = "alembic_version_rest_api"
 

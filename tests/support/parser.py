@@ -11,23 +11,23 @@ BUNDLE = "dags-folder"
 FILE = "parsed_here.py"
 
 
-def parse(folder: Path, file: str, seconds: float) -> None:
+def parse(folder: Path, file: str, seconds: float, bundle: str = BUNDLE) -> None:
     """Parse a file below `folder` now, and store what is found as one that was parsed for so many `seconds`."""
     from airflow.dag_processing.collection import update_dag_parsing_results_in_db
     from airflow.dag_processing.dagbag import BundleDagBag
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
 
-    bag = BundleDagBag(folder / file, bundle_path=folder, bundle_name=BUNDLE)
+    bag = BundleDagBag(folder / file, bundle_path=folder, bundle_name=bundle)
     with session() as opened:
         update_dag_parsing_results_in_db(
-            bundle_name=BUNDLE,
+            bundle_name=bundle,
             bundle_version=None,
             dags=[LazyDeserializedDAG.from_dag(dag) for dag in bag.dags.values()],
-            import_errors={(BUNDLE, path): error for path, error in bag.import_errors.items()},
+            import_errors={(bundle, path): error for path, error in bag.import_errors.items()},
             parse_duration=seconds,
             warnings=set(),
             session=opened,
-            files_parsed={(BUNDLE, file)},
+            files_parsed={(bundle, file)},
         )
 
 

@@ -1,0 +1,269 @@
+"""The box: the service's side of the sandbox.
+
+It starts the fork server when it is first needed, again when it has died, sends it one request for each parse, and
+reads what comes back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow_rest_api.sandbox import verdict
+from airflow_rest_api.sandbox.verdict import ParseFault, Strength, Verdict
+
+# As long as Airflow gives a file (`[core] dagbag_import_timeout`).
+SECONDS = 30.0
+AT_ONCE = 2
+# How long a request waits for its turn, and the server may take to import Airflow on a busy machine.
+_TURN_SECONDS, _START_SECONDS = 60.0, 60.0
+# What the warden needs at the most to end a cell.
+_GRACE_SECONDS = 10.0
+_MOST_ANSWER = 16 << 20
+_SERVER = "airflow_rest_api.sandbox.child"
+_SENTENCES = {
+    "timeout": "Parsing took longer than {seconds:g} seconds.",
+    "memory": "Parsing needed more than 2 GiB of memory.",
+    "output": "Parsing wrote more than 4 MiB of output, or found more than can be told.",
+    "exit": "The process that parsed the file ended itself.",
+    "crash": "The process that parsed the file crashed.",
+    "forged": "The process that parsed the file wrote an answer that is not the parser's.",
+}
+
+
+class SandboxBusy(Exception):
+    """Other files are being parsed, for longer than anybody should wait."""
+
+
+class SandboxUnavailable(Exception):
+    """No process can be started in which a file could be parsed."""
+
+
+@dataclass(frozen=True)
+class _Server:
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
+    home: Path
+
+    def end(self) -> None:
+        """End the server and all its cells, and wait for that."""
+        self.channel.close()
+        try:
+            self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+class Sandbox:
+    """Parses DAG files where they can neither see nor reach anything of this service.
+
+    ``hidden`` are paths that must not be seen although they may lie within Python's own folders; ``python_path``
+    those from which DAG files import beside their bundle. ``seconds`` bounds each parse.
+    """
+
+    def __init__(
+        self, hidden: Sequence[Path] = (), python_path: Sequence[Path] = (), *, seconds: float = SECONDS
+    ) -> None:
+        self._hidden = [str(path.resolve()) for path in hidden]
+        self._python_path = [str(path.resolve()) for path in python_path if path.is_dir()]
+        self._seconds = seconds
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
+        self._lock = threading.Lock()
+        self._server: _Server | None = None
+        self._strength: Strength | None = None
+
+    def validate(
+        self, folder: Path, *, bundle_name: str, beside: Path | None = None, replaced: str | None = None
+    ) -> Verdict:
+        """Parse all modules in ``folder``, in which they have the paths that they will have in the bundle.
+
+        ``beside`` is the bundle's folder, of which the files can be read and imported; what it has at the path
+        ``replaced`` is not there. Raises `SandboxBusy`, `SandboxUnavailable`.
+        """
+        begin = time.monotonic()
+        sent = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.py")) if path.is_file()]
+        with self._turn(), tempfile.TemporaryDirectory(prefix="rest-api-cell-") as stage:
+            # The server's own user must be able to enter it, whoever that is.
+            Path(stage).chmod(0o755)
+            request = {
+                "stage": stage,
+                "folder": str(folder.resolve()),
+                "beside": str(beside.resolve()) if beside else None,
+                "replaced": replaced,
+                "bundle_name": bundle_name,
+                "readable": self._python_path,
+                "hidden": self._hidden,
+                "seconds": self._seconds,
+            }
+            answer = self._ask(request)
+        return self._verdict(answer, sent, time.monotonic() - begin)
+
+    def start(self) -> None:
+        """Start the server, so that the first parse does not have to wait for it; raises `SandboxUnavailable`."""
+        with self._lock:
+            self._running()
+
+    def stop(self) -> None:
+        """End the server and whatever is being parsed; a later parse starts it anew."""
+        with self._lock:
+            server, self._server = self._server, None
+        if server is not None:
+            server.end()
+
+    def strength(self) -> Strength:
+        """Tell whether processes are kept apart by namespaces (`full`), or by limits and identity alone (`weak`)."""
+        if self._strength is None:
+            with tempfile.TemporaryDirectory(prefix="rest-api-probe-") as folder:
+                command = [sys.executable, "-m", f"{_SERVER}.surroundings", folder]
+                environment = _environment(Path(folder))
+                found = subprocess.run(
+                    command, env=environment, cwd=folder, capture_output=True, check=False, timeout=60
+                )
+            self._strength = "full" if found.stdout == b"full" else "weak"
+        return self._strength
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._turns.acquire(timeout=_TURN_SECONDS):
+            raise SandboxBusy
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _running(self) -> _Server:
+        if self._server is not None and self._server.process.poll() is not None:
+            self._server.end()
+            self._server = None
+        if self._server is None:
+            self._server = _started()
+        return self._server
+
+    def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer, reply = os.pipe()
+        wanted, unwanted = os.pipe()
+        # Closing the last end of this pipe ends the cell, also when this process is killed.
+        with os.fdopen(answer, "rb", buffering=0) as reader, os.fdopen(unwanted, "wb"):
+            try:
+                with self._lock:
+                    channel = self._running().channel
+                    socket.send_fds(channel, [json.dumps(request).encode()], [reply, wanted])
+            except OSError as fault:
+                raise SandboxUnavailable from fault
+            finally:
+                os.close(reply)
+                os.close(wanted)
+            return _read(reader.fileno(), self._seconds + _GRACE_SECONDS)
+
+    def _verdict(self, answer: Mapping[str, Any], sent: list[str], seconds: float) -> Verdict:
+        strength: Strength = "full" if answer["strength"] == "full" else "weak"
+        self._strength = strength
+        reason = answer["reason"]
+        if reason == "refused":
+            raise SandboxUnavailable(answer["output"])
+        try:
+            files, current, is_ended = verdict.read(answer["result"].splitlines(), sent)
+        except verdict.Unreadable:
+            # After a kill the last line may be half of one.
+            files, current, is_ended = [], None, False
+            reason = "forged" if reason == "done" else reason
+        ending = None
+        if not is_ended or reason != "done":
+            reason = "exit" if reason == "done" else reason
+            sentence = _SENTENCES[reason].format(seconds=self._seconds)
+            kind = "crash" if reason == "forged" else reason
+            ending = ParseFault(current or _first(sent, files), None, kind, sentence)
+        return Verdict(tuple(files), seconds, strength, ending)
+
+
+def _first(sent: list[str], files: list[verdict.ParsedFile]) -> str:
+    """Return the first file of which nothing was heard."""
+    known = {file.path for file in files}
+    return next((path for path in sent if path not in known), sent[0] if sent else "")
+
+
+def _started() -> _Server:
+    home = Path(tempfile.mkdtemp(prefix="rest-api-sandbox-"))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", _SERVER, str(home)],
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=_environment(home),
+            cwd=home,
+            start_new_session=True,
+        )
+    server = _Server(process, ours, home)
+    ours.settimeout(_START_SECONDS)
+    try:
+        is_ready = ours.recv(16) == b"ready"
+    except OSError:
+        is_ready = False
+    if not is_ready:
+        server.end()
+        raise SandboxUnavailable("the fork server did not start")
+    ours.settimeout(None)
+    return server
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Return the environment of the sandbox, made of nothing: no address, no key, no password of this Airflow."""
+    return {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "AIRFLOW_HOME": str(home / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "True",
+        # All frames, so that the line in the caller's file is among them.
+        "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACKS": "True",
+        "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "100",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite:////nonexistent/airflow.db",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def _read(reader: int, seconds: float) -> Mapping[str, Any]:
+    """Read the answer of a warden; raises `SandboxUnavailable` when none comes."""
+    deadline = time.monotonic() + seconds
+    content = bytearray()
+    while len(content) <= _MOST_ANSWER:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([reader], [], [], left)[0]:
+            raise SandboxUnavailable("no answer in time")
+        data = os.read(reader, 65_536)
+        if not data:
+            break
+        content += data
+    try:
+        answer = json.loads(content)
+    except ValueError as fault:
+        raise SandboxUnavailable("the cell ended without an answer") from fault
+    if not isinstance(answer, dict):
+        raise SandboxUnavailable("no answer")
+    return answer

@@ -1,0 +1,86 @@
+"""The fork server: imports Airflow once, and forks a warden for each parse.
+
+It reads requests from the socket that is its standard input: a message of JSON with the writing end of a pipe for
+the answer and the reading end of one that is closed when the answer is not wanted any more. It ends with the socket.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from airflow_rest_api.sandbox.child import cell, parser, surroundings
+from airflow_rest_api.sandbox.child.kernel import PR_SET_PDEATHSIG, prctl
+
+_MOST = 65_536
+
+
+def serve(channel: socket.socket, home: Path, *, is_full: bool) -> None:
+    """Answer requests until nobody can send any more."""
+    parser.warm_up(home)
+    # What is there now is there in all cells; the collector would only make copies of its pages.
+    gc.collect()
+    gc.freeze()
+    channel.send(b"ready")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(channel, _MOST, 2)
+        if not message:
+            return
+        if os.fork() == 0:
+            channel.close()
+            _answer(json.loads(message), *descriptors, is_full=is_full)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _answer(request: dict[str, Any], reply: int, wanted: int, *, is_full: bool) -> None:
+    """Be the warden of one cell; does not return."""
+    try:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        outcome = cell.run(_task(request, is_full=is_full), lambda: not select.select([wanted], [], [], 0)[0])
+        answer = {"reason": outcome.reason, "strength": "full" if is_full else "weak"}
+        texts = {"result": outcome.result, "output": outcome.output}
+        message = {**answer, **{name: text.decode("utf-8", "replace") for name, text in texts.items()}}
+        with os.fdopen(reply, "wb") as file:
+            file.write(json.dumps(message).encode())
+    finally:
+        os._exit(0)
+
+
+def _task(request: dict[str, Any], *, is_full: bool) -> cell.Task:
+    beside = request["beside"]
+    plan = surroundings.Plan(
+        stage=Path(request["stage"]),
+        folder=Path(request["folder"]),
+        beside=None if beside is None else Path(beside),
+        replaced=request["replaced"],
+        readable=tuple(map(Path, request["readable"])),
+        hidden=tuple(map(Path, request["hidden"])),
+    )
+    return cell.Task(plan, request["bundle_name"], tuple(request["readable"]), request["seconds"], is_full)
+
+
+def main() -> None:
+    """Tell which surroundings this machine allows, or serve; the argument is a folder of the server's own."""
+    home = Path(sys.argv[1])
+    probe = home / "probe"
+    probe.mkdir()
+    is_full = surroundings.is_possible(probe)
+    shutil.rmtree(probe, ignore_errors=True)
+    with socket.socket(fileno=0) as channel:
+        serve(channel, home, is_full=is_full)
+
+
+if __name__ == "__main__":
+    main()

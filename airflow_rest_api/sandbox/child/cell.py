@@ -1,0 +1,238 @@
+"""A cell: one parse, from its first process to the last one's end.
+
+Three processes, each the child of the one before it:
+
+- the warden, outside and with the rights of the server: it keeps time, counts memory and output, ends the cell;
+- the first process inside, to which whatever the caller's code leaves behind falls, and with which it ends;
+- the parser, which runs the caller's code.
+
+The warden believes nothing that comes from inside: it carries bytes, at most so many, to whoever asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from airflow_rest_api.sandbox.child import kernel, parser, processes, surroundings
+from airflow_rest_api.sandbox.child.surroundings import Plan
+
+MEMORY_BYTES = 2 << 30
+MOST_RESULT, MOST_OUTPUT = 1 << 20, 4 << 20
+_TICK_SECONDS = 0.05
+_NO_SURROUNDINGS = 97
+_TAIL = 4000
+
+
+@dataclass
+class Outcome:
+    """How a cell ended: ``reason`` is `done`, `timeout`, `memory`, `output`, `exit`, `crash` or `refused`."""
+
+    reason: str
+    result: bytes
+    output: bytes
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to parse, in which surroundings, and for how many seconds at the most."""
+
+    plan: Plan
+    bundle_name: str
+    python_path: tuple[str, ...]
+    seconds: float
+    is_full: bool
+
+
+@dataclass
+class _Pipe:
+    """The reading end of a pipe from inside, and what has come out of it."""
+
+    most: int
+    reader: int = -1
+    writer: int = -1
+    content: bytearray = field(default_factory=bytearray)
+    is_open: bool = True
+
+    def __post_init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+
+    def take(self) -> bool:
+        """Take what is there; False when there was more than is read."""
+        data = os.read(self.reader, 65_536)
+        self.is_open = bool(data)
+        self.content += data
+        return len(self.content) <= self.most
+
+
+def run(task: Task, is_wanted: Callable[[], bool]) -> Outcome:
+    """Parse in a cell of its own, and return what came of it when nothing is left of the cell.
+
+    It is ended as soon as the answer is not wanted any more. To be called in a process of its own.
+    """
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    if task.is_full:
+        surroundings.leave_processes()
+    result, output = _Pipe(MOST_RESULT), _Pipe(MOST_OUTPUT)
+    first = os.fork()
+    if first == 0:
+        _never_returns(lambda: _inside(task, result.writer, output.writer))
+    os.close(result.writer)
+    os.close(output.writer)
+    try:
+        reason = _watched(first, [result, output], time.monotonic() + task.seconds, is_wanted)
+    finally:
+        processes.kill_family(os.getpid())
+    _drain([result, output])
+    return Outcome(reason, bytes(result.content), bytes(output.content[-_TAIL:]))
+
+
+def _watched(first: int, pipes: list[_Pipe], deadline: float, is_wanted: Callable[[], bool]) -> str:
+    """Wait for the end of the first process, or for a reason to end it."""
+    while True:
+        ended, status = os.waitpid(first, os.WNOHANG)
+        if ended:
+            return _reason(os.waitstatus_to_exitcode(status))
+        if time.monotonic() > deadline:
+            return "timeout"
+        if not is_wanted():
+            return "unwanted"
+        if processes.memory_of_family(os.getpid()) > MEMORY_BYTES:
+            return "memory"
+        if not all(pipe.take() for pipe in _ready(pipes, _TICK_SECONDS)):
+            return "output"
+
+
+def _reason(status: int) -> str:
+    if status == _NO_SURROUNDINGS:
+        return "refused"
+    if status == -signal.SIGXCPU:
+        return "timeout"
+    return "done" if status == 0 else "exit" if status > 0 else "crash"
+
+
+def _ready(pipes: list[_Pipe], seconds: float) -> Iterator[_Pipe]:
+    by_reader = {pipe.reader: pipe for pipe in pipes if pipe.is_open}
+    if not by_reader:
+        time.sleep(seconds)
+    ready = select.select(list(by_reader), [], [], seconds)[0] if by_reader else []
+    return (by_reader[reader] for reader in ready)
+
+
+def _drain(pipes: list[_Pipe]) -> None:
+    """Read what is left when all writers have ended."""
+    deadline = time.monotonic() + 1
+    while any(pipe.is_open for pipe in pipes) and time.monotonic() < deadline:
+        for pipe in _ready(pipes, _TICK_SECONDS):
+            if not pipe.take():
+                return
+
+
+def _never_returns(work: Callable[[], int]) -> None:
+    """Do the work of a process that must not go on as a copy of the one that it was forked from."""
+    status = 1
+    try:
+        status = work()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _inside(task: Task, result: int, output: int) -> int:
+    """Be the first process of the cell."""
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setsid()
+    _keep_only([result, output])
+    for standard in (1, 2):
+        os.dup2(output, standard)
+    dags = surroundings.DAGS
+    try:
+        if task.is_full:
+            surroundings.enter(task.plan)
+        else:
+            dags = _without_surroundings(task.plan)
+    except OSError as fault:
+        os.write(2, f"{fault}\n".encode())
+        return _NO_SURROUNDINGS
+    # A change of identity takes it off.
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    worker = os.fork()
+    if worker == 0:
+        _never_returns(lambda: _parse(task, dags, result))
+    os.close(result)
+    return _until_ended(worker)
+
+
+def _without_surroundings(plan: Plan) -> Path:
+    """Make do with limits and another identity, where the machine allows no more."""
+    dags = plan.stage / "dags"
+    surroundings.furnish_dags(plan, dags, plan.beside or Path())
+    if os.geteuid() == 0:
+        surroundings.become_nobody()
+    kernel.drop_capabilities()
+    return dags
+
+
+def _until_ended(worker: int) -> int:
+    """Bury whatever ends inside, and end with the parser; all that is left then ends with this process."""
+    while True:
+        ended, status = os.wait()
+        if ended == worker:
+            code = os.waitstatus_to_exitcode(status)
+            if code < 0:
+                # The first process of a namespace cannot end itself by a signal: 128 and more stand for one.
+                return 128 - code
+            return code
+
+
+def _parse(task: Task, dags: Path, result: int) -> int:
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    _limit(task.seconds)
+    os.environ.update(HOME="/tmp", TMPDIR="/tmp")  # noqa: S108 (the sandbox's own, which is empty)
+    os.chdir(dags)
+    sys.path[:0] = [str(dags), *task.python_path]
+    paths = sorted(str(path.relative_to(dags)) for path in _sent(dags))
+    parser.parse(dags, paths, task.bundle_name, parser.writer(result))
+    # Without what the caller's code has left to be done at exit.
+    os._exit(0)
+
+
+def _sent(dags: Path) -> Iterator[Path]:
+    """Yield the modules that were sent, which are files where the bundle's others are links."""
+    for place, _, names in os.walk(dags, followlinks=False):
+        paths = (Path(place, name) for name in names if name.endswith(".py"))
+        yield from (path for path in paths if not path.is_symlink())
+
+
+def _limit(seconds: float) -> None:
+    limits = {
+        resource.RLIMIT_CPU: int(seconds) + 1,
+        resource.RLIMIT_AS: MEMORY_BYTES,
+        resource.RLIMIT_FSIZE: 16 << 20,
+        resource.RLIMIT_NOFILE: 256,
+        resource.RLIMIT_NPROC: 64,
+        resource.RLIMIT_CORE: 0,
+    }
+    for what, most in limits.items():
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(what, (most, most))
+
+
+def _keep_only(kept: list[int]) -> None:
+    """Close all files but these and the standard ones."""
+    low = 3
+    for descriptor in sorted(kept):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, 4096)

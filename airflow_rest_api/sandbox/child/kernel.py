@@ -1,0 +1,77 @@
+"""The kernel's calls that Python has no function for: namespaces, mounts, capabilities (Linux man pages, section 2)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from contextlib import suppress
+
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
+_MNT_DETACH = 2
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_CAPABILITY_VERSION = 0x20080522
+_CAPABILITIES = 41
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int) -> None:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces that the flags name for new ones."""
+    _checked(_LIBC.unshare(flags))
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    """Mount a file system."""
+    texts = [None if text is None else os.fsencode(text) for text in (source, target, kind, options)]
+    _checked(_LIBC.mount(texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3]))
+
+
+def pivot_root(new: str) -> None:
+    """Make the mount ``new`` the root of this mount namespace, and leave the old one behind."""
+    number = _PIVOT_ROOT.get(platform.machine())
+    if number is None:
+        raise OSError(f"pivot_root is not known for {platform.machine()}")
+    os.chdir(new)
+    # The old root ends up below the new one, at the same place, and is taken off it (pivot_root(2), NOTES).
+    _checked(_LIBC.syscall(number, b".", b"."))
+    _checked(_LIBC.umount2(b".", _MNT_DETACH))
+    os.chdir("/")
+
+
+def prctl(option: int, value: int) -> None:
+    """Set an attribute of this process."""
+    _checked(_LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Sets(ctypes.Structure):
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
+
+
+def drop_capabilities() -> None:
+    """Give up all capabilities for good, for programs that are started later as well."""
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    # Whoever lacks the right to drop one has none of them, and older kernels know fewer.
+    with suppress(OSError):
+        for capability in range(_CAPABILITIES):
+            prctl(PR_CAPBSET_DROP, capability)
+    header, sets = _Header(_CAPABILITY_VERSION, 0), (_Sets * 2)()
+    _checked(_LIBC.capset(ctypes.byref(header), sets))

@@ -1,0 +1,227 @@
+"""Surroundings: all that a process in the sandbox can see, which is a list and not what somebody thought of hiding.
+
+A new root is put together in memory: Python and its packages, the system's programs and libraries, the caller's
+files with the bundle's other files beside them, all for reading alone; an empty `/tmp`; no network; no other process.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_rest_api.sandbox.child import kernel
+
+# Where the caller's files and the bundle's other ones are, inside.
+DAGS, BESIDE = Path("/dags"), Path("/bundle")
+# Whom files belong to that nobody owns; in a namespace of its own a process of this user meets no other.
+NOBODY = 65534
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_CONFIGURATION = (
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/nsswitch.conf",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/mime.types",
+    "/etc/ssl/certs",
+    "/etc/alternatives",
+)
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_TMPFS = kernel.MS_NOSUID | kernel.MS_NODEV
+_OTHERS = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be seen inside: the caller's ``folder`` as the bundle, with the files ``beside`` it.
+
+    The folder ``replaced``, a path in there, has nothing of what stands at this path beside it. ``readable`` are
+    further paths, ``hidden`` those that are not to be seen although they lie within others. ``stage`` is an empty
+    folder on which the new root is put together.
+    """
+
+    stage: Path
+    folder: Path
+    beside: Path | None
+    replaced: str | None
+    readable: tuple[Path, ...]
+    hidden: tuple[Path, ...]
+
+
+def leave_processes() -> None:
+    """Let the children of this process see no other processes; without root's rights, as its own user's root."""
+    if os.geteuid() == 0:
+        kernel.unshare(kernel.CLONE_NEWPID)
+    else:
+        _become_root_of(kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID)
+
+
+def enter(plan: Plan) -> None:
+    """Go where nothing but what is planned can be seen, never to return, without any right to do more than that.
+
+    Raises `OSError` where the kernel or whoever runs this machine refuses it.
+    """
+    kernel.unshare(_OTHERS)
+    kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
+    _tmpfs(plan.stage, "size=64m,mode=755")
+    _furnish(plan)
+    kernel.mount(
+        "none", str(plan.stage), None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | _TMPFS
+    )
+    kernel.pivot_root(str(plan.stage))
+    give_up_rights()
+
+
+def give_up_rights() -> None:
+    """Become nobody, if this is root, and then nobody in a namespace of users of its own."""
+    if os.geteuid() == 0:
+        become_nobody()
+        with suppress(OSError):
+            # Some machines refuse this to all but root; what counts was left behind before.
+            _become_root_of(kernel.CLONE_NEWUSER)
+    kernel.drop_capabilities()
+
+
+def become_nobody() -> None:
+    """Give up root's identity; what the process has in memory becomes its own again."""
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+
+
+def _become_root_of(namespaces: int) -> None:
+    uid, gid = os.geteuid(), os.getegid()
+    kernel.unshare(namespaces)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+
+
+def _furnish(plan: Plan) -> None:
+    root = plan.stage
+    for place in ("tmp", "dev/shm"):
+        (root / place).mkdir(parents=True)
+        _tmpfs(root / place, "size=16m,mode=1777")
+    # Afterwards, since Python may be installed below one of them.
+    for path, is_hidden in _by_depth(plan):
+        if is_hidden:
+            _hide(root, path)
+        else:
+            _show(root, path)
+    (root / "proc").mkdir()
+    kernel.mount("proc", str(root / "proc"), "proc", _TMPFS | kernel.MS_NOEXEC)
+    if plan.beside is not None:
+        (root / BESIDE.relative_to("/")).mkdir()
+        _bind(str(plan.beside), root / BESIDE.relative_to("/"))
+    furnish_dags(plan, root / DAGS.relative_to("/"), BESIDE)
+
+
+def _by_depth(plan: Plan) -> Iterator[tuple[Path, bool]]:
+    """Yield what to show and what to hide, the outer before the inner."""
+    shown = {Path(path) for path in (*_SYSTEM, *_CONFIGURATION, *_DEVICES)}
+    shown |= {Path(path) for path in (sys.prefix, sys.base_prefix)} | set(plan.readable)
+    found = [(path, False) for path in shown if os.path.lexists(path)]
+    found += [(path, True) for path in plan.hidden if path.exists()]
+    return iter(sorted(found, key=lambda entry: (len(entry[0].parts), entry[1])))
+
+
+def _show(root: Path, path: Path) -> None:
+    place = root / path.relative_to("/")
+    if path.is_symlink() and path.is_dir():
+        if not os.path.lexists(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path.readlink())
+        return
+    if path.is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+    elif not os.path.lexists(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    _bind(str(path), place)
+
+
+def _bind(source: str, place: Path) -> None:
+    kernel.mount(source, str(place), None, kernel.MS_BIND | kernel.MS_REC)
+    # Without root's rights a flag that the outer mount has cannot be taken off: they are kept as they are.
+    kept = os.statvfs(place).f_flag & (kernel.MS_NODEV | kernel.MS_NOEXEC)
+    flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kept
+    kernel.mount("none", str(place), None, flags)
+
+
+def _hide(root: Path, path: Path) -> None:
+    place = root / path.relative_to("/")
+    if not place.exists():
+        return  # nothing shows it
+    if place.is_dir():
+        _tmpfs(place, "size=1m,mode=755")
+    else:
+        kernel.mount("/dev/null", str(place), None, kernel.MS_BIND)
+
+
+def _tmpfs(place: Path, options: str) -> None:
+    kernel.mount("tmpfs", str(place), "tmpfs", _TMPFS, options)
+
+
+def furnish_dags(plan: Plan, place: Path, seen_as: Path) -> None:
+    """Make the bundle as it will be: the caller's files, and links to the others, which are ``seen_as`` there."""
+    # Nobody has to be able to read it, whoever has written it.
+    os.umask(0o022)
+    shutil.copytree(plan.folder, place, copy_function=shutil.copyfile)
+    for folder, _, _ in os.walk(place):
+        Path(folder).chmod(0o755)
+    if plan.beside is not None:
+        replaced = place / plan.replaced if plan.replaced else None
+        _link_others(place, plan.beside, seen_as, replaced)
+
+
+def _link_others(place: Path, beside: Path, seen_as: Path, replaced: Path | None) -> None:
+    """Link what is not replaced; where both have a folder, go on inside of it."""
+    for entry in _entries(beside):
+        mine = place / entry.name
+        if not os.path.lexists(mine):
+            mine.symlink_to(seen_as / entry.name)
+        elif mine != replaced and mine.is_dir() and entry.is_dir():
+            _link_others(mine, beside / entry.name, seen_as / entry.name, replaced)
+
+
+def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.name != ".rest_api"]
+    except OSError:
+        return []  # a folder that this user may not read
+
+
+def is_possible(stage: Path) -> bool:
+    """Tell, by doing it in a child process, whether this machine lets processes enter such surroundings."""
+    child = os.fork()
+    if child == 0:
+        try:
+            leave_processes()
+            inner = os.fork()
+            if inner == 0:
+                (stage / "root").mkdir()
+                (stage / "folder").mkdir()
+                enter(Plan(stage / "root", stage / "folder", None, None, (), ()))
+                os._exit(0)
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1]))
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def main() -> None:
+    """Write `full` or `weak`, by trying in the empty folder that is the argument."""
+    sys.stdout.write("full" if is_possible(Path(sys.argv[1])) else "weak")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What files that mean harm can do: nothing, for a bounded time, and nobody is left of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+import psutil
+import pytest
+
+from tests.sandbox import hostile
+from tests.sandbox.conftest import BRIEF_SECONDS, SECONDS, written
+
+
+def strays(sandbox):
+    """Who is left of the server's children, a moment after the last of them has ended."""
+    server = psutil.Process(sandbox._server.process.pid)
+    deadline = time.monotonic() + 2
+    while (found := server.children(recursive=True)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def nobody_is_left(sandbox):
+    """After the test nothing is left of its cells, and the server is the one that it was."""
+    sandbox.start()
+    server = sandbox._server
+    yield
+    assert sandbox._server is server
+    assert server.process.poll() is None
+    assert strays(sandbox) == []
+
+
+@pytest.fixture
+def port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("name", hostile.ENDED)
+def test_what_does_not_end_is_ended(sandbox, brief_sandbox, tmp_path, name):
+    kind, source = hostile.ENDED[name]
+    box, seconds = (brief_sandbox, BRIEF_SECONDS) if kind == "timeout" else (sandbox, SECONDS)
+    box.start()
+    server = box._server
+    begin = time.monotonic()
+    found = box.validate(written(tmp_path, {"dag.py": hostile.HEAD + source}), bundle_name="drafts")
+    assert [fault.kind for fault in found.errors] == [kind]
+    assert found.dags == ()
+    assert time.monotonic() - begin < seconds + 5
+    assert strays(box) == []
+    assert (box._server, server.process.poll()) == (server, None)
+
+
+@pytest.mark.parametrize("name", hostile.REFUSED)
+def test_what_reaches_out_is_a_fault_of_the_file(parsed, nobody_is_left, home, port, tmp_path, name):
+    source = hostile.REFUSED[name]
+    source = (
+        source.replace("{port}", str(port))
+        .replace("{pid}", str(os.getpid()))
+        .replace("{home!r}", repr(str(home)))
+    )
+    found = parsed(hostile.HEAD + source, beside={"neighbour.py": "kept"})
+    assert [fault.kind for fault in found.errors] == ["import"]
+    assert found.dags == ()
+    assert (tmp_path / "bundle" / "neighbour.py").read_text() == "kept"
+    assert (tmp_path / "sent" / "dag.py").read_text() == hostile.HEAD + source
+
+
+@pytest.mark.parametrize("name", hostile.STRAYS)
+def test_who_is_left_behind_is_ended(parsed, nobody_is_left, name):
+    found = parsed(hostile.HEAD + hostile.STRAYS[name] + "\n" + hostile.GOOD)
+    assert [dag.dag_id for dag in found.dags] == ["good"]
+    assert found.seconds < SECONDS
+
+
+def test_there_are_no_secrets_in_the_environment(parsed, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "a-secret-of-the-service")
+    monkeypatch.setenv("ANY_PASSWORD", "another-secret-of-the-service")
+    source = (
+        "from airflow.configuration import conf\nraise ValueError(' '.join(os.environ) + str(os.environ))"
+    )
+    (fault,) = parsed(hostile.HEAD + source).errors
+    assert "secret-of-the-service" not in fault.message
+    assert "FERNET" not in fault.message
+    source = (
+        "from airflow.configuration import conf\nraise ValueError(conf.get('database', 'sql_alchemy_conn'))"
+    )
+    (fault,) = parsed(hostile.HEAD + source).errors
+    assert fault.message == "ValueError: sqlite:////nonexistent/airflow.db"
+
+
+def test_other_processes_are_not_to_be_seen(parsed):
+    source = "raise ValueError(sorted(int(name) for name in os.listdir('/proc') if name.isdigit()))"
+    (fault,) = parsed(hostile.HEAD + source).errors
+    assert fault.message == "ValueError: [1, 2]"
+
+
+def test_it_runs_as_nobody_in_a_namespace_without_any_right(parsed):
+    source = (
+        "status = open('/proc/self/status').read()\n"
+        "names = ('CapEff', 'CapPrm', 'NoNewPrivs')\n"
+        "caps = [line.split()[1] for line in status.splitlines() if line.startswith(names)]\n"
+        "raise ValueError([os.getuid() == 0, *caps])"
+    )
+    (fault,) = parsed(hostile.HEAD + source).errors
+    assert fault.message == f"ValueError: [False, '{'0' * 16}', '{'0' * 16}', '1']"
+
+
+def test_one_file_cannot_speak_for_another(parsed):
+    bad = hostile.HEAD + "os._exit(0)\n"
+    found = parsed({"a.py": hostile.GOOD, "b.py": bad, "c.py": hostile.GOOD})
+    assert [(fault.path, fault.kind) for fault in found.errors] == [("b.py", "exit")]
+    assert [file.path for file in found.files] == ["a.py"]
+
+
+def test_the_server_ends_with_the_service(home, tmp_path):
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom airflow_rest_api.sandbox.box import Sandbox\n"
+        "box = Sandbox()\nbox.start()\nprint(box._server.process.pid, flush=True)\ntime.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as service:
+        server = psutil.Process(int(service.stdout.readline()))
+        service.kill()
+    psutil.wait_procs([server], timeout=5)
+    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
