@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from typing import Any
@@ -49,11 +50,23 @@ class FileNotRemovable(errors.Conflict):
         )
 
 
+class FileLeft(errors.Conflict):
+    """The DAG is deleted, and the disk refused to give up its file."""
+
+    title = "The file is left"
+
+    def __init__(self, dag_id: str) -> None:
+        super().__init__(
+            f"The DAG '{dag_id}' is deleted, but its file could not be: it comes back with the next parse.",
+            dag_id=dag_id,
+        )
+
+
 def delete_dag(dag_id: str, *, delete_file: bool, precondition: Precondition, caller: Caller) -> None:
-    """Delete a DAG with its runs; the event log stays. With ``delete_file`` the file goes first, and stays away.
+    """Delete a DAG with its runs; the event log stays. With ``delete_file`` the file goes as well, and the DAG with it.
 
     Raises `DagNotFound`, `DagIsRunning`, `StateChanged`, and for the file `SwitchOff`, `PowerMissing` and
-    `FileNotRemovable`. Whatever is raised, both are there as before.
+    `FileNotRemovable`, all of which leave both as they are; and `FileLeft`.
     """
     if not delete_file:
         write(lambda session: _delete(session, dag_id, precondition))
@@ -61,9 +74,12 @@ def delete_dag(dag_id: str, *, delete_file: bool, precondition: Precondition, ca
     caller.permissions.require_switch("deploy_enabled")
     caller.permissions.require_power("deploy")
     bundle, path = _place(dag_id)
-    with _taken_away(dag_id, bundle, path):
-        gone = datetime.now(timezone.utc)
+    with _removable(dag_id, bundle, path) as remove:
         seconds = write(lambda session: _delete(session, dag_id, precondition))
+        gone = datetime.now(timezone.utc)
+        # Not before: a DAG processor that finds the file gone updates the rows, and ends when they are deleted in
+        # that moment (`DagFileProcessorManager.deactivate_deleted_dags`, Airflow 3.3).
+        remove()
     _keep_away(dag_id, gone, min(seconds + 2 * _LOOK_SECONDS, MOST_SECONDS))
 
 
@@ -117,20 +133,34 @@ def _local_bundle(dag_id: str, name: str) -> Bundle:
 
 
 @contextmanager
-def _taken_away(dag_id: str, bundle: Bundle, path: str) -> Iterator[None]:
-    """Take the file away, for good unless something is raised inside; one that is not there is away already."""
+def _removable(dag_id: str, bundle: Bundle, path: str) -> Iterator[Callable[[], None]]:
+    """Give what removes the file, after seeing that it can be; one that is not there is removed already."""
     assert bundle.path is not None
     with ExitStack() as stack:
         try:
             *folders, name = confined.segments(path)
             folder = stack.enter_context(confined.open_folder(bundle.path, folders))
-            stack.enter_context(durable_file.taken_away(folder, name))
+            kind = confined.kind_at(folder, name)
         except confined.PathNotFound:
-            pass
+            yield lambda: None
+            return
         except (confined.BadPath, confined.PathBlocked):
+            kind = "other"
+        if kind not in (None, "file"):
             reason = "it is no plain file, or the way to it leads through a link"
-            raise FileNotRemovable(dag_id, reason) from None
-        yield
+            raise FileNotRemovable(dag_id, reason)
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
+            raise FileNotRemovable(dag_id, "its folder cannot be written to by this service")
+        yield lambda: _remove(dag_id, folder, name)
+
+
+def _remove(dag_id: str, folder: int, name: str) -> None:
+    try:
+        durable_file.remove(folder, name)
+    except confined.PathNotFound:
+        pass
+    except errors.Refusal as refusal:
+        raise FileLeft(dag_id) from refusal
 
 
 def _keep_away(dag_id: str, gone: datetime, seconds: float) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -119,38 +119,6 @@ def remove(folder: int, name: str) -> None:
         raise confined.PathBlocked(name)
     try:
         os.unlink(name, dir_fd=folder)
-        os.fsync(folder)
-    except FileNotFoundError:
-        raise confined.PathNotFound(name) from None
-    except OSError as fault:
-        raise disk_faults.refusal_of(fault, name) from fault
-
-
-@contextmanager
-def taken_away(folder: int, name: str) -> Iterator[None]:
-    """Take a plain file out of the open ``folder``: for good, or back again if anything is raised inside.
-
-    A process that dies inside leaves it away, under a temporary name. Raises `PathNotFound`, `PathBlocked`.
-    """
-    if confined.kind_at(folder, name) not in (None, "file"):
-        raise confined.PathBlocked(name)
-    temporary = f"{_PREFIX}{uuid4().hex}{_SUFFIX}"
-    _move(folder, name, temporary)
-    try:
-        yield
-    except BaseException:
-        # Whoever has written a file of this name in the meantime keeps it.
-        with suppress(FileExistsError):
-            os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-        raise
-    finally:
-        os.unlink(temporary, dir_fd=folder)
-        os.fsync(folder)
-
-
-def _move(folder: int, name: str, other: str) -> None:
-    try:
-        os.rename(name, other, src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
     except FileNotFoundError:
         raise confined.PathNotFound(name) from None

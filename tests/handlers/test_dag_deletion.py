@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
 import pytest
@@ -256,6 +257,22 @@ class TestWithTheFile:
         assert (outside / "file.py").read_text() == (folder.parent / "outside.py").read_text() == "keep me"
         assert (is_known(), (folder / "link.py").is_symlink()) == (True, True)
 
+    def test_a_file_that_the_disk_does_not_give_up_is_told(self, folder, monkeypatch):
+        def refuse(*_):
+            raise errors.Conflict("the disk says no")
+
+        monkeypatch.setattr(dag_deletion.durable_file, "remove", refuse)
+        with pytest.raises(dag_deletion.FileLeft, match="it comes back"):
+            delete()
+        assert not is_known()
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+    def test_a_folder_that_cannot_be_written_to_says_so(self, folder):
+        (folder / "team").chmod(0o555)
+        with pytest.raises(FileNotRemovable, match="cannot be written to"):
+            delete()
+        self.assert_untouched(folder)
+
     def test_the_archive_of_its_only_dag_goes(self, folder):
         (folder / "packed.zip").write_bytes(b"PK")
         set_dag(relative_fileloc="packed.zip/inside.py")
@@ -275,14 +292,12 @@ class TestWithTheFile:
         (copy / "team").mkdir(parents=True)
         (copy / "team" / "file.py").write_text(source("doomed"))
 
-        def parse_late():
+        with ThreadPoolExecutor() as pool:
+            deleting = pool.submit(delete)
             time.sleep(0.5)
+            # It had begun before.
             parser.parse(copy, "team/file.py", 1.0)
-
-        late = threading.Thread(target=parse_late)
-        late.start()
-        delete()
-        late.join()
+            deleting.result()
         assert not is_known()
 
 
