@@ -12,7 +12,7 @@ from airflow.configuration import conf
 from airflow.dag_processing.bundles.local import LocalDagBundle
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, git_following
 
 LOCAL, GIT = "local", "git"
 _GIT_CLASS = "GitDagBundle"
@@ -106,7 +106,7 @@ def _natives(_: str) -> tuple[Any, ...]:
 
 def _bundle(native: Any) -> Bundle:
     kind, path = _kind(native), _path(native)
-    return Bundle(native.name, kind, path, _why_not(kind, path), native)
+    return Bundle(native.name, kind, path, _why_not(kind, path, native), native)
 
 
 def _kind(native: Any) -> str:
@@ -122,9 +122,11 @@ def _path(native: Any) -> Path | None:
         return None
 
 
-def _why_not(kind: str, path: Path | None) -> str | None:
+def _why_not(kind: str, path: Path | None, native: Any) -> str | None:
     if kind == LOCAL:
         return _why_not_local(path)
+    if kind == GIT:
+        return git_following.why_not(native)
     return f"bundles of the class {kind} are copies of what is kept elsewhere, and this service cannot write there"
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from airflow.configuration import AIRFLOW_CONFIG, conf
+from airflow.configuration import AIRFLOW_CONFIG, AIRFLOW_HOME, conf
 
 
 def option(section: str, name: str) -> str | None:
@@ -26,6 +26,11 @@ def option_names(section: str) -> frozenset[str]:
 def file_path() -> Path:
     """Return where `airflow.cfg` is."""
     return Path(AIRFLOW_CONFIG)
+
+
+def state_folder() -> Path:
+    """Return the folder of this service's own files, all of which can be made again."""
+    return Path(AIRFLOW_HOME) / "rest_api"
 
 
 def plugins_folder() -> Path:

@@ -24,6 +24,7 @@ MAX_PATH_BYTES = 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK the opening of a named pipe waits until somebody writes into it.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _IN_THE_WAY = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EEXIST})
 
 
@@ -72,10 +73,18 @@ def segments(path: str) -> tuple[str, ...]:
     return names
 
 
+def is_name(name: str, *, below: str) -> bool:
+    """Tell whether a caller can speak of what has this name in the folder at the path ``below``."""
+    if _fault_of(name) is not None:
+        return False
+    return len(f"{below}/{name}".lstrip("/").encode()) <= MAX_PATH_BYTES
+
+
 def _fault_of(name: str) -> str | None:
     if name in ("", ".", ".."):
         return "has an empty segment" if not name else f"has the segment '{name}'"
-    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in name):
+    # What is printable has none of those; most names are, and there may be very many.
+    if not name.isprintable() and any(unicodedata.category(letter) in _INVISIBLE for letter in name):
         return "holds a control character"
     if "\\" in name or ":" in name:
         return "holds a backslash or a colon"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from airflow_rest_api.services import errors
 
@@ -49,3 +51,12 @@ def refusal_of(fault: OSError, name: str) -> errors.Refusal:
         return NameTooLong(name)
     log.error("The disk refused '%s': %s", name, fault)
     return DiskUnavailable(name)
+
+
+@contextmanager
+def told(name: str) -> Iterator[None]:
+    """Raise the refusal for a fault of the disk inside, at the file that the caller knows as ``name``."""
+    try:
+        yield
+    except OSError as fault:
+        raise refusal_of(fault, name) from fault

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from airflow_rest_api.services import confined, disk_faults, errors
+from airflow_rest_api.services.uploads import CHUNK_BYTES
 
 # No name that a caller may give looks so, and none that Airflow parses ends so.
 _PREFIX, _SUFFIX = f"{confined.RESERVED}-", ".tmp"
@@ -108,6 +109,15 @@ def _publish(folder: int, temporary: str, name: str, *, replace: bool) -> None:
     else:
         raise confined.PathBlocked(name)
     os.fsync(folder)
+
+
+def digest(folder: int, name: str) -> str:
+    """Return the SHA-256 of a plain file of the open ``folder``; raises `PathNotFound`, `PathBlocked`."""
+    found = hashlib.sha256()
+    with os.fdopen(confined.open_file(folder, name, name), "rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            found.update(chunk)
+    return found.hexdigest()
 
 
 def remove(folder: int, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from airflow_rest_api.services import bundles
 from airflow_rest_api.services.bundles import Bundle
 from airflow_rest_api.services.content import Content
+from airflow_rest_api.services.git_publication import GitPublication
 from airflow_rest_api.services.local_publication import LocalPublication
 
 
@@ -37,6 +38,8 @@ def of(bundle: Bundle, verify: Callable[[], None] = lambda: None) -> Publisher:
 
     Raises `BundleNotWritable`.
     """
+    if bundle.why_not is None and bundle.kind == bundles.GIT:
+        return GitPublication(bundle.native, verify)
     if bundle.why_not is not None or bundle.path is None:
         raise bundles.BundleNotWritable(bundle.name, bundle.why_not or "its folder is not known")
     return LocalPublication(bundle.path, verify)

@@ -68,11 +68,15 @@ class Kept:
 
 @dataclass
 class Claim:
-    """The right to carry out the call with a key; ``is_done`` once its effect is committed with the answer."""
+    """The right to carry out the call with a key; ``is_done`` once its effect is committed with the answer.
+
+    ``is_taken_over`` where another process began the call, and nobody knows how far it came.
+    """
 
     scope: str
     attempt: str
     status: int
+    is_taken_over: bool = False
     is_done: bool = False
 
     @property
@@ -118,6 +122,12 @@ def planned_id() -> str | None:
     """Return the id planned for what the present call makes, None when it came without a key."""
     claimed = _CLAIM.get()
     return claimed.planned_id if claimed else None
+
+
+def is_taken_over() -> bool:
+    """Tell whether the present call was begun before by a process that died; its effect may be there already."""
+    claimed = _CLAIM.get()
+    return claimed is not None and claimed.is_taken_over
 
 
 def done(session: Session, answer: Answer) -> Answer:
@@ -176,7 +186,10 @@ def _take_over(row: Any, status: int) -> Claim:
     now = _now()
     if row.locked_until > now:
         raise StillRunning
-    former, claimed = Claim(row.scope, row.attempt, status), Claim(row.scope, uuid4().hex, status)
+    former, claimed = (
+        Claim(row.scope, row.attempt, status),
+        Claim(row.scope, uuid4().hex, status, is_taken_over=True),
+    )
 
     def work(session: Session) -> int:
         values = {"attempt": claimed.attempt, "locked_until": now + LEASE}

@@ -26,6 +26,8 @@ EVERYBODY = [
     *NOBODY_KNOWN,
     *(f"{role} {target}" for role in ("Viewer", "User", "Op", "Admin", "OneDag") for target in OBJECTS),
 ]
+# A power is an administrator's alone, whatever the call is about.
+POWERLESS = NOBODY_KNOWN + [f"{r} {target}" for r in ("Viewer", "User", "Op", "OneDag") for target in OBJECTS]
 # Who is refused by the operations that `/api/v2` has not. Login and its kin answer 401 to made-up secrets, whoever
 # sends them.
 OWN = {
@@ -33,6 +35,7 @@ OWN = {
     "get_readiness": [],
     **dict.fromkeys(("get_capabilities", "get_metrics", "get_current_user", "review_access"), NOBODY_KNOWN),
     **dict.fromkeys(("get_operations", "get_operation", "cancel_operation"), NOBODY_KNOWN),
+    **dict.fromkeys(("upload_file", "get_files", "get_file", "delete_file"), POWERLESS),
     "get_rendered_fields": [*NOBODY_KNOWN, *ONE_DAG],
     "refresh_dag": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "refresh_all_dags": [*NOBODY_KNOWN, *VIEWER, "OneDag own", *ONE_DAG],

@@ -1,9 +1,11 @@
-"""What the tests of handlers share: a change that is made to twins."""
+"""What the tests of handlers share: a change made to twins, a folder for files, and an Airflow that parses."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
@@ -34,3 +36,20 @@ def life(metadata_database, tmp_path_factory) -> Iterator[processor.Life]:
     files = {"kept.py": source("kept"), "changing.py": source("changing")}
     with processor.running(tmp_path_factory.mktemp("processor"), files) as started:
         yield started
+
+
+@pytest.fixture
+def root(home: Path) -> Iterator[Path]:
+    """The folder of the upload root `files`, which is empty before and after the test."""
+    folder = home / "files"
+    empty(folder)
+    yield folder
+    empty(folder)
+
+
+def empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -47,6 +47,7 @@ def settings(home: Path, database_url: str | None = None) -> dict[str, str]:
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "AIRFLOW__LOGGING__UVICORN_LOGGING_LEVEL": "WARNING",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "AIRFLOW__REST_API__UPLOAD_ROOTS": f"files={home}/files",
     }
 
 
@@ -55,7 +56,7 @@ def prepare(home: Path, database_url: str | None = None) -> dict[str, str]:
 
     The environment is also kept in the home, for a test session that joins a server there (`recorded`).
     """
-    for name in ("logs", "plugins"):
+    for name in ("files", "logs", "plugins"):
         (home / name).mkdir(parents=True, exist_ok=True)
     (home / "passwords.json").write_text(json.dumps({role: password_of(role) for role in ROLES}))
     variables = settings(home, database_url)

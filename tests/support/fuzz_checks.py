@@ -7,6 +7,7 @@ from schemathesis import GenerationMode
 
 # Well-formed requests may still mean nothing; these are the types that say so, all others are faults of the contract.
 SEMANTIC = {
+    "bad-path",
     "dag-has-import-errors",
     "dag-id-unclear",
     "dag-run-rejected",

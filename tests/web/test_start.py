@@ -377,6 +377,7 @@ class TestNamesOfSettings:
     def test_those_of_other_sections_are_not(self, monkeypatch):
         monkeypatch.setenv("AIRFLOW__REST_API_PLUGIN__REST_API_PLUGIN_EXPECTED_HTTP_TOKEN", "x")
         monkeypatch.setenv("AIRFLOW__REST_API__TEST_ENABLED", "True")
+        monkeypatch.delenv("AIRFLOW__REST_API__UPLOAD_ROOTS")
         assert configuration.option_names("rest_api") == {"test_enabled"}
 
     def test_a_check_that_is_left_out_would_take_the_typing_error_for_nothing(

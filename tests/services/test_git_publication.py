@@ -1,0 +1,471 @@
+"""Publishing into the branch that a git bundle follows: a real repository, Airflow's own bundle, and hostile trees."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from airflow.providers.git.bundles.git import GitDagBundle
+
+from airflow_rest_api.services import bundles, confined, git_access, git_command, git_following, publication
+from airflow_rest_api.services.bundles import BundleNotWritable
+from airflow_rest_api.services.content import Content
+from airflow_rest_api.services.git_clone import RepositoryUnavailable
+from airflow_rest_api.services.git_publication import GitPublication, PushRejected
+from tests.support import git_server
+from tests.support.repositories import Repository
+
+OLD, NEW = Content.of_file(b"old = 1\n"), Content.of_file(b"new = 2\r\nlast = 'no line end'")
+CHILD = """
+import sys
+from airflow.providers.git.bundles.git import GitDagBundle
+from airflow_rest_api.services.content import Content
+from airflow_rest_api.services.git_publication import GitPublication
+name, url, deployment_id = sys.argv[1:]
+bundle = GitDagBundle(name=name, tracking_ref="main", repo_url=url, subdir="dags")
+print("ready", flush=True)
+GitPublication(bundle).publish("a.py", Content.of_file(b"child"), deployment_id=deployment_id, author="c", message="m")
+"""
+
+
+@pytest.fixture
+def remote(tmp_path):
+    return Repository(tmp_path / "repository", {"dags/a.py": OLD.data, "README.md": b"A repository.\n"})
+
+
+@pytest.fixture
+def bundle_of(home):
+    made = []
+
+    def make(url, **options):
+        bundle = GitDagBundle(
+            **{
+                "name": f"git-{uuid4().hex}",
+                "tracking_ref": "main",
+                "repo_url": str(url),
+                "subdir": "dags",
+                **options,
+            }
+        )
+        made.append(bundle)
+        return bundle
+
+    yield make
+    for bundle in made:
+        shutil.rmtree(git_access.folder_of(bundle.name), ignore_errors=True)
+        shutil.rmtree(bundle.base_dir, ignore_errors=True)
+
+
+@pytest.fixture
+def bundle(bundle_of, remote):
+    return bundle_of(remote.path)
+
+
+def publish(
+    bundle, path, content, deployment_id=None, *, author="admin", message="Deploy it", verify=lambda: None
+):
+    return GitPublication(bundle, verify).publish(
+        path, content, deployment_id=deployment_id or str(uuid4()), author=author, message=message
+    )
+
+
+class TestPublishing:
+    def test_a_file_becomes_a_commit_of_the_caller_on_the_branch(self, bundle, remote):
+        before, deployment_id = remote.head, str(uuid4())
+        commit = publish(
+            bundle, "a.py", NEW, deployment_id, author="Ann Example", message="Say more\nthan one line"
+        )
+        assert commit == remote.head
+        assert remote.field("%P") == before
+        assert remote.show("dags/a.py") == NEW.data
+        assert remote.show("README.md") == b"A repository.\n"
+        assert remote.field("%an|%ae|%cn") == "Ann Example|Ann-Example|airflow-rest-api"
+        assert remote.field("%B") == f"Say more\nthan one line\n\nDeployment-Id: {deployment_id}"
+        assert GitPublication(bundle).read("a.py") == NEW
+
+    def test_bytes_stay_as_they_are_whatever_the_attributes_say(self, bundle, remote):
+        remote.commit({".gitattributes": b"* text=auto eol=crlf ident filter=lfs\n"})
+        data = b"$Id$\r\n\n\xff\x00mixed\r"
+        publish(bundle, "a.py", Content.of_file(data))
+        assert remote.show("dags/a.py") == data
+        assert GitPublication(bundle).read("a.py") == Content.of_file(data)
+
+    def test_a_folder_is_replaced_as_a_whole(self, bundle, remote):
+        remote.commit(
+            {"dags/pack/old.py": b"old", "dags/pack/deep/old.py": b"old", "dags/packed.py": b"other"}
+        )
+        content = Content.of_files({"new.py": b"new", 'deep/od d"ä.py': b"odd"})
+        publish(bundle, "pack", content)
+        assert GitPublication(bundle).read("pack") == content
+        assert sorted(name for name in remote.names() if name.startswith("dags/pack")) == [
+            'dags/pack/deep/od d"ä.py',
+            "dags/pack/new.py",
+            "dags/packed.py",
+        ]
+
+    def test_what_is_removed_is_gone(self, bundle, remote):
+        publish(bundle, "a.py", None)
+        assert remote.names() == ["README.md"]
+        assert GitPublication(bundle).read("a.py") is None
+        head = remote.head
+        assert publish(bundle, "a.py", None) == head == remote.head
+
+    def test_the_whole_bundle_can_be_deployed(self, bundle_of, remote):
+        for subdir, path in ((None, "b.py"), ("dags", "dags/b.py")):
+            whole = Content.of_files({"b.py": str(subdir).encode()})
+            publish(bundle_of(remote.path, subdir=subdir), "", whole)
+            assert remote.show(path) == str(subdir).encode()
+        assert sorted(remote.names()) == ["b.py", "dags/b.py"]
+
+    def test_equal_content_makes_no_commit(self, bundle, remote):
+        head = remote.head
+        assert publish(bundle, "a.py", OLD) == head == remote.head
+
+    def test_the_same_deployment_is_committed_once(self, bundle, remote):
+        deployment_id = str(uuid4())
+        commit = publish(bundle, "a.py", NEW, deployment_id)
+        later = remote.commit({"dags/a.py": b"somebody else's"})
+        assert publish(bundle, "a.py", NEW, deployment_id) == commit
+        assert remote.head == later
+        assert GitPublication(bundle).is_published("a.py", NEW, deployment_id)
+        assert not GitPublication(bundle).is_published("a.py", NEW, str(uuid4()))
+
+    def test_a_message_cannot_pass_for_another_deployment(self, bundle, remote):
+        other = str(uuid4())
+        publish(
+            bundle, "a.py", NEW, message=f"Deploy\0\x1b[31m\n\nDeployment-Id: {other}", author="x <y>\n<z>"
+        )
+        assert not GitPublication(bundle).is_published("a.py", OLD, other)
+        assert remote.field("%an|%ae") == "x  y z|x--y-z"
+        assert "\x1b" not in remote.field("%B")
+
+    def test_an_executable_file_stays_one(self, bundle, remote):
+        remote.commit({"dags/a.py": OLD.data}, mode=0o755)
+        publish(bundle, "a.py", NEW)
+        assert remote.ask("ls-tree", "main", "dags/a.py").startswith(b"100755 ")
+
+    def test_the_last_word_is_asked_for_before_the_push(self, bundle, remote):
+        head = remote.head
+
+        def verify():
+            raise confined.PathBlocked("a.py")
+
+        with pytest.raises(confined.PathBlocked):
+            publish(bundle, "a.py", NEW, verify=verify)
+        assert remote.head == head
+
+
+class TestTakingBack:
+    def test_the_old_content_comes_back_as_one_more_commit(self, bundle, remote):
+        first = remote.head
+        commit = publish(bundle, "a.py", NEW)
+        remote.commit({"README.md": b"Changed meanwhile.\n"})
+        back = publish(bundle, "a.py", OLD, message="Roll back")
+        assert remote.show("dags/a.py") == OLD.data
+        assert remote.show("README.md") == b"Changed meanwhile.\n"
+        assert f"This reverts commit {commit}." in remote.field("%B", back)
+        history = remote.ask("rev-list", "--first-parent", "main").decode().split()
+        assert (len(history), history[0], history[2], history[3]) == (4, back, commit, first)
+
+    def test_links_and_modes_of_a_folder_come_back(self, bundle, remote):
+        (remote.tree / "dags/pack").mkdir(parents=True)
+        (remote.tree / "dags/pack/link").symlink_to("run.sh")
+        remote.commit({"dags/pack/run.sh": b"#!/bin/sh\n"}, mode=0o755)
+        tree = remote.ask("ls-tree", "-r", "main")
+        before = GitPublication(bundle).read("pack")
+        assert before == Content.of_files({"run.sh": b"#!/bin/sh\n"})
+        publish(bundle, "pack", Content.of_files({"b.py": b"b"}))
+        publish(bundle, "pack", before)
+        assert remote.ask("ls-tree", "-r", "main") == tree
+
+    def test_a_new_file_goes_away_again(self, bundle, remote):
+        commit = publish(bundle, "b.py", NEW)
+        back = publish(bundle, "b.py", None)
+        assert remote.names() == ["README.md", "dags/a.py"]
+        assert f"This reverts commit {commit}." in remote.field("%B", back)
+
+
+class TestAirflowsOwnBundle:
+    def test_it_sees_the_commit_and_then_the_old_file_again(self, bundle, remote):
+        bundle.initialize()
+        first = bundle.get_current_version().version
+        assert (bundle.path / "a.py").read_bytes() == OLD.data
+        clone = sorted(path.name for path in bundle.repo_path.rglob("*"))
+        commit = publish(bundle, "a.py", NEW)
+        assert sorted(path.name for path in bundle.repo_path.rglob("*")) == clone
+        bundle.refresh()
+        assert bundle.get_current_version().version == commit != first
+        assert (bundle.path / "a.py").read_bytes() == NEW.data
+        back = publish(bundle, "a.py", OLD)
+        bundle.refresh()
+        assert bundle.get_current_version().version == back
+        assert (bundle.path / "a.py").read_bytes() == OLD.data
+        assert git_following.why_not(bundle) is None
+
+
+class TestInAirflowsConfiguration:
+    def test_a_bundle_that_follows_a_branch_can_be_deployed_into(self, remote, monkeypatch):
+        entries = [
+            {
+                "name": name,
+                "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
+                "kwargs": {"tracking_ref": ref, "repo_url": str(remote.path), "subdir": "dags"},
+            }
+            for name, ref in (("git-pinned", "-f"), ("git-followed", "main"))
+        ]
+        monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps(entries))
+        pinned, followed = bundles.every()
+        assert (pinned.kind, pinned.why_not) == ("git", "its tracking_ref is no name of a branch")
+        assert bundles.writable() == followed
+        publisher = publication.of(followed)
+        assert publisher.read("a.py") == OLD
+        shutil.rmtree(git_access.folder_of("git-followed"))
+        with pytest.raises(BundleNotWritable):
+            publication.of(pinned)
+
+
+class TestPushingAtOnce:
+    def test_another_commit_in_between_is_taken_along(self, bundle, remote):
+        raced = []
+
+        def somebody_is_faster():
+            if len(raced) < 3:
+                raced.append(remote.commit({f"other-{len(raced)}.txt": b"."}))
+
+        commit = publish(bundle, "a.py", NEW, verify=somebody_is_faster)
+        assert len(raced) == 3
+        assert (remote.head, remote.field("%P")) == (commit, raced[-1])
+        assert remote.show("other-0.txt") == b"."
+
+    def test_whoever_always_comes_too_late_is_refused(self, bundle, remote):
+        raced = []
+        with pytest.raises(PushRejected):
+            publish(bundle, "a.py", NEW, verify=lambda: raced.append(remote.commit({"other": os.urandom(8)})))
+        assert len(raced) == 4
+        assert remote.show("dags/a.py") == OLD.data
+
+    def test_replicas_with_clones_of_their_own_lose_nothing(self, bundle_of, remote):
+        replicas = [bundle_of(remote.path) for _ in range(3)]
+
+        def deploy(number):
+            deployed = replicas[number % 3]
+            return publish(deployed, f"file-{number}.py", Content.of_file(b"%d" % number))
+
+        with ThreadPoolExecutor(3) as threads:
+            commits = list(threads.map(deploy, range(6)))
+        assert [remote.show(f"dags/file-{number}.py") for number in range(6)] == [b"%d" % n for n in range(6)]
+        history = remote.ask("rev-list", "main").decode().split()
+        assert len(history) == 7
+        assert set(commits) <= set(history)
+        assert remote.ask("rev-list", "--merges", "main") == b""
+
+
+class TestRefusals:
+    def test_a_hook_of_the_repository_has_the_last_word(self, bundle, remote):
+        remote.hook("pre-receive", "echo secret-of-the-hook >&2; exit 1")
+        head = remote.head
+        with pytest.raises(PushRejected) as refused:
+            publish(bundle, "a.py", NEW)
+        assert remote.head == head
+        assert "secret" not in refused.value.detail
+
+    def test_a_repository_that_is_away_is_named_by_its_bundle_alone(self, bundle_of, caplog):
+        away = bundle_of("https://ann:word-of-the-repository@127.0.0.1:1/nowhere.git")
+        caplog.set_level("DEBUG")
+        with pytest.raises(RepositoryUnavailable) as refused:
+            publish(away, "a.py", NEW)
+        assert away.name in refused.value.detail
+        assert "127.0.0.1" not in refused.value.detail
+        assert "unable to access" in caplog.text
+        assert "word-of-the-repository" not in caplog.text
+
+    def test_a_clone_is_of_no_use_without_its_repository(self, bundle, remote):
+        GitPublication(bundle).read("a.py")
+        remote.path.rename(remote.path.with_suffix(".away"))
+        with pytest.raises(RepositoryUnavailable):
+            GitPublication(bundle).read("a.py")
+        remote.path.with_suffix(".away").rename(remote.path)
+        assert GitPublication(bundle).read("a.py") == OLD
+
+    def test_a_tag_or_commit_cannot_be_written(self, bundle_of, remote):
+        remote.ask("tag", "v1", "main")
+        for ref, reason in (
+            ("v1", "the tag 'v1'"),
+            (remote.head, "the commit"),
+            (remote.head[:9], "the commit"),
+        ):
+            pinned = bundle_of(remote.path, tracking_ref=ref)
+            with pytest.raises(BundleNotWritable, match="has no branch"):
+                publish(pinned, "a.py", NEW)
+            pinned.initialize()
+            assert reason in git_following.why_not(pinned)
+
+    @pytest.mark.parametrize(
+        "ref", ["-main", "--upload-pack=touch", "a b", "a..b", "HEAD", "a:b", "a.lock", "@{u}", "a/"]
+    )
+    def test_a_name_that_is_no_branch_never_gets_to_git(self, bundle_of, remote, ref):
+        assert (
+            git_following.why_not(bundle_of(remote.path, tracking_ref=ref))
+            == "its tracking_ref is no name of a branch"
+        )
+
+    def test_a_folder_outside_the_repository_is_none(self, bundle_of, remote):
+        assert (
+            git_following.why_not(bundle_of(remote.path, subdir="../other")) == "its subdir is no plain path"
+        )
+        assert git_following.why_not(bundle_of(remote.path, subdir="./dags/")) is None
+
+    def test_a_repository_that_would_run_a_program_runs_none(self, bundle_of, tmp_path):
+        with pytest.raises(RepositoryUnavailable):
+            publish(bundle_of(f"ext::touch {tmp_path}/ran"), "a.py", NEW)
+        assert not (tmp_path / "ran").exists()
+
+
+class TestHostileTrees:
+    @pytest.mark.parametrize(
+        "path", ["../a.py", "/a.py", "a/../b.py", "a//b.py", ".git/config", "x/.GIT/hooks/y", "git~1/x"]
+    )
+    def test_a_name_that_leads_elsewhere_is_refused(self, bundle, remote, path):
+        head = remote.head
+        with pytest.raises((confined.BadPath, git_following.ReservedByGit)):
+            publish(bundle, path, NEW)
+        assert remote.head == head
+
+    def test_names_in_a_folder_are_looked_at_too(self, bundle, remote):
+        head = remote.head
+        for name in ("../../outside", ".git/hooks/post-checkout", ".gitmodules"):
+            with pytest.raises((confined.BadPath, git_following.ReservedByGit)):
+                publish(bundle, "pack", Content.of_files({name: b"!"}))
+        assert remote.head == head
+
+    @pytest.mark.parametrize("path", ["out", "out/a.py", "a.py/b.py", "out/deep/a.py"])
+    def test_links_are_not_followed_and_files_are_no_folders(self, bundle, remote, tmp_path, path):
+        (remote.tree / "dags/out").symlink_to(tmp_path)
+        head = remote.commit({})
+        with pytest.raises(confined.PathBlocked):
+            publish(bundle, path, NEW)
+        with pytest.raises(confined.PathBlocked):
+            GitPublication(bundle).read(path)
+        assert remote.head == head
+        assert not (tmp_path / "a.py").exists()
+
+
+class TestDyingAndComingBack:
+    def test_a_process_that_was_killed_leaves_nothing_in_the_way(self, bundle, remote):
+        deployment_id, bundled = str(uuid4()), (bundle.name, str(remote.path))
+        # The push hangs in the repository when the process dies: its git lives on, and holds the lock.
+        remote.hook("pre-receive", f"sleep 2; rm -f {remote.path}/hooks/pre-receive; exit 1")
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, *bundled, deployment_id], stdout=subprocess.PIPE, cwd=Path.cwd()
+        )
+        assert child.stdout.readline() == b"ready\n"
+        _wait_for(lambda: list((remote.path / "objects").glob("**/tmp_objdir-incoming*")))
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+        assert not GitPublication(bundle).is_published("a.py", Content.of_file(b"child"), deployment_id)
+        remote.commit({})
+        (git_access.folder_of(bundle.name) / "refs/rest_api/head.lock").touch()
+        commit = publish(bundle, "a.py", Content.of_file(b"child"), deployment_id)
+        assert (remote.head, remote.show("dags/a.py")) == (commit, b"child")
+
+    def test_a_clone_that_is_broken_is_made_anew(self, bundle, remote):
+        GitPublication(bundle).read("a.py")
+        for path in (git_access.folder_of(bundle.name) / "objects").rglob("*"):
+            if path.is_file():
+                path.chmod(0o600)
+                path.write_bytes(b"torn")
+        with pytest.raises(RepositoryUnavailable):
+            GitPublication(bundle).read("a.py")
+        assert GitPublication(bundle).read("a.py") == OLD
+
+    def test_a_repository_that_never_answers_is_given_up(self, bundle, remote, monkeypatch):
+        monkeypatch.setattr("airflow_rest_api.services.git_clone._NETWORK_SECONDS", 1.0)
+        GitPublication(bundle).read("a.py")
+        remote.hook("pre-receive", "sleep 20")
+        started = time.monotonic()
+        with pytest.raises(RepositoryUnavailable):
+            publish(bundle, "a.py", NEW)
+        assert time.monotonic() - started < 10
+
+
+class TestCredentials:
+    def test_the_connection_of_the_bundle_opens_the_repository(self, bundle_of, remote, monkeypatch):
+        word = f"word-{uuid4().hex}"
+        with git_server.serving(remote.path.parent, "ann", word) as address:
+            monkeypatch.setenv("AIRFLOW_CONN_GIT_SERVED", json.dumps(connection(address, "ann", word)))
+            bundle = bundle_of("", repo_url=None, git_conn_id="git_served")
+            commit = publish(bundle, "a.py", NEW)
+            assert (remote.head, GitPublication(bundle).read("a.py")) == (commit, NEW)
+            bundle.initialize()
+            assert bundle.get_current_version().version == commit
+            monkeypatch.setenv("AIRFLOW_CONN_GIT_SERVED", json.dumps(connection(address, "ann", "wrong")))
+            with pytest.raises(RepositoryUnavailable):
+                publish(bundle_of("", repo_url=None, git_conn_id="git_served"), "a.py", OLD)
+        kept = [path for path in git_access.folder_of(bundle.name).rglob("*") if path.is_file()]
+        assert [path for path in kept if word.encode() in path.read_bytes()] == []
+
+
+def connection(address, login, password):
+    return {"conn_type": "git", "host": address, "login": login, "password": password}
+
+
+def test_what_git_repeats_is_logged_without_passwords(tmp_path, caplog):
+    caplog.set_level("INFO")
+    address = "https://ann:word-of-ann@example.invalid/x.git"
+    said = {"folder": tmp_path, "environment": git_command.environment({}, {}), "seconds": 10}
+    git_command.run(["init", "--quiet", "--bare"], **said)
+    finished = git_command.run(["show-ref", "--verify", address], **said)
+    assert address.encode() in finished.err
+    assert "https://***@example.invalid/x.git" in caplog.text
+    assert "word-of-ann" not in caplog.text
+
+
+def test_credentials_are_gone_from_the_environment_when_two_used_theirs_at_once(bundle_of, monkeypatch):
+    with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
+        opening = []
+        for number, seconds in enumerate((0.6, 1.2)):
+            address = f"http://127.0.0.1:{stack.enter_context(_hanging_up_after(seconds))}/x.git"
+            opened = connection(address, "ann", f"word-of-{number}")
+            monkeypatch.setenv(f"AIRFLOW_CONN_GIT_{number}", json.dumps(opened))
+            opening.append(bundle_of("", repo_url=None, git_conn_id=f"git_{number}"))
+        before = dict(os.environ)
+        early = threads.submit(GitPublication(opening[0]).read, "a.py")
+        _wait_for(lambda: "AIRFLOW_GIT_TOKEN" in os.environ)
+        late = threads.submit(GitPublication(opening[1]).read, "a.py")
+        for waited in (early, late):
+            with pytest.raises(RepositoryUnavailable):
+                waited.result(60)
+    assert dict(os.environ) == before
+
+
+@contextmanager
+def _hanging_up_after(seconds):
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            time.sleep(seconds)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def _wait_for(condition, seconds=30):
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it never came to that"
+        time.sleep(0.02)
