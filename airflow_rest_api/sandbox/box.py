@@ -16,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ _TURN_SECONDS, _START_SECONDS = 60.0, 60.0
 # What the warden needs at the most to end a cell.
 _GRACE_SECONDS = 10.0
 _MOST_ANSWER = 16 << 20
+_PACKAGES = (f"{os.sep}site-packages", f"{os.sep}dist-packages")
 _SERVER = "airflow_rest_api.sandbox.child"
 _SENTENCES = {
     "timeout": "Parsing took longer than {seconds:g} seconds.",
@@ -85,6 +87,7 @@ class Sandbox:
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
         self._server: _Server | None = None
+        self._at_exit: Callable[[], None] = _nothing
         self._strength: Strength | None = None
 
     def validate(
@@ -121,9 +124,8 @@ class Sandbox:
     def stop(self) -> None:
         """End the server and whatever is being parsed; a later parse starts it anew."""
         with self._lock:
-            server, self._server = self._server, None
-        if server is not None:
-            server.end()
+            self._server = None
+            self._at_exit()
 
     def strength(self) -> Strength:
         """Tell whether processes are kept apart by namespaces (`full`), or by limits and identity alone (`weak`)."""
@@ -148,10 +150,12 @@ class Sandbox:
 
     def _running(self) -> _Server:
         if self._server is not None and self._server.process.poll() is not None:
-            self._server.end()
             self._server = None
+            self._at_exit()
         if self._server is None:
             self._server = _started()
+            # With this object, or with this process: in an orderly end nothing is left to be cleaned up.
+            self._at_exit = weakref.finalize(self, self._server.end)
         return self._server
 
     def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -191,6 +195,10 @@ class Sandbox:
         return Verdict(tuple(files), seconds, strength, ending)
 
 
+def _nothing() -> None:
+    """End a server that was not started."""
+
+
 def _first(sent: list[str], files: list[verdict.ParsedFile]) -> str:
     """Return the first file of which nothing was heard."""
     known = {file.path for file in files}
@@ -227,6 +235,8 @@ def _environment(home: Path) -> dict[str, str]:
     """Return the environment of the sandbox, made of nothing: no address, no key, no password of this Airflow."""
     return {
         "PATH": os.defpath,
+        # Those of a user are not found by another home.
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path.endswith(_PACKAGES)),
         "LANG": "C.UTF-8",
         "HOME": str(home),
         "TMPDIR": str(home),

@@ -69,6 +69,14 @@ class Client:
         return Origin(self.caller.id, self.caller.name, self.address, began)
 
 
+@dataclass(frozen=True)
+class Workshop:
+    """Where a submission is looked at, and how large a file of it may be."""
+
+    sandbox: Sandbox
+    max_file_kib: int
+
+
 def get_deployments(*, query: Mapping[str, Any], caller: Caller) -> Entry:
     """List the deployments that the caller may see; raises `OrderNotAllowed` and `InvalidCursor`."""
     with reading() as session:
@@ -93,8 +101,7 @@ def deploy_dag(
     client: Client,
     precondition: Precondition,
     following: Following,
-    sandbox: Sandbox,
-    max_file_kib: int,
+    workshop: Workshop,
 ) -> Entry:
     """Check what a form sends, store it where Airflow takes its files from, and follow it until it is served.
 
@@ -103,8 +110,8 @@ def deploy_dag(
     began, new_id = datetime.now(timezone.utc), planned_id()
     if is_repeated(new_id):
         return deployment_storing.again(new_id)
-    with submitted(form, max_file_kib=max_file_kib) as submission:
-        order = deployment_orders.made(form, submission, caller=client.caller, sandbox=sandbox)
+    with submitted(form, max_file_kib=workshop.max_file_kib) as submission:
+        order = deployment_orders.made(form, submission, caller=client.caller, sandbox=workshop.sandbox)
         expected = Expectation(force=bool(form.get("force")), precondition=precondition)
         entry = deployment_storing.store(new_id, order, client.origin(began), submission.bundle, expected)
     following.run()

@@ -73,7 +73,9 @@ def made(form: Mapping[str, Any], submission: Submission, *, caller: Caller, san
         dags=dags,
         permitted=permitted({*present, *dags}, caller),
         message=form.get("message"),
-        **{name: bool(form.get(name)) for name in ("keep_on_error", "pause", "unpause")},
+        keep_on_error=bool(form.get("keep_on_error")),
+        pause=bool(form.get("pause")),
+        unpause=bool(form.get("unpause")),
     )
 
 
