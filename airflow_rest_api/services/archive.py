@@ -7,6 +7,7 @@ plain names is taken.
 from __future__ import annotations
 
 import gzip
+import io
 import stat
 import struct
 import tarfile
@@ -25,6 +26,8 @@ _CHUNK = 64 * 1024
 _TAR_OVERHEAD = 2 * 1024
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
+# The last record of a zip, and how far from its end it begins at the most: a comment may follow.
+_END, _MOST_END = b"PK\x05\x06", 22 + 0xFFFF
 _BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -156,6 +159,8 @@ def _zip(file: BinaryIO, most_bytes: int) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         _counted(len(entries))
+        if len(entries) != _announced(file):
+            raise zipfile.BadZipFile
         for entry in entries:
             # zipfile cuts a name at a NUL; what it was called is what counts.
             path = _plain(entry.orig_filename)
@@ -163,6 +168,15 @@ def _zip(file: BinaryIO, most_bytes: int) -> Iterator[tuple[str, bytes]]:
             if path is not None and not entry.is_dir():
                 with archive.open(entry) as source:
                     yield path, _content(source, budget)
+
+
+def _announced(file: BinaryIO) -> int:
+    """Return how many entries a zip says that it has: zipfile leaves out those that it does not find."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _MOST_END))
+    end = file.read()
+    (count,) = struct.unpack_from("<H", end, end.rindex(_END) + 10)
+    return int(count)
 
 
 def _require_plain_zip(entry: zipfile.ZipInfo) -> None:
@@ -179,31 +193,26 @@ def _require_plain_zip(entry: zipfile.ZipInfo) -> None:
 
 def _tar(file: BinaryIO, most_bytes: int) -> Iterator[tuple[str, bytes]]:
     budget = _Budget(most_bytes)
+    data = _unzipped(file, most_bytes)
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        for number, entry in enumerate(archive, 1):
+            _counted(number)
+            path = _plain(entry.name)
+            if not (entry.isreg() or entry.isdir()) or entry.issparse():
+                raise ArchiveRefused(f"holds {_shown(entry.name)}, which is a link or no plain file")
+            source = archive.extractfile(entry)
+            if path is not None and source is not None:
+                yield path, _content(source, budget)
+        end = data[archive.offset :]
+    # For tarfile whatever is damaged, or cut off between two entries, is the end; only zeros are.
+    if len(end) < tarfile.BLOCKSIZE or end.strip(b"\0"):
+        raise tarfile.ReadError
+
+
+def _unzipped(file: BinaryIO, most_bytes: int) -> bytes:
+    """Return the whole tar file, whose headers count as well: tarfile takes those of any length into memory."""
+    most = most_bytes + MOST_ENTRIES * _TAR_OVERHEAD
     with gzip.GzipFile(fileobj=file) as raw:
-        counted = _Counted(raw, _Budget(most_bytes + MOST_ENTRIES * _TAR_OVERHEAD))
-        with tarfile.open(fileobj=counted, mode="r|") as archive:
-            for number, entry in enumerate(archive, 1):
-                _counted(number)
-                path = _plain(entry.name)
-                if not (entry.isreg() or entry.isdir()) or entry.issparse():
-                    raise ArchiveRefused(f"holds {_shown(entry.name)}, which is a link or no plain file")
-                source = archive.extractfile(entry)
-                if path is not None and source is not None:
-                    yield path, _content(source, budget)
-        # To the end, where the checksum is.
-        while counted.read(_CHUNK):
-            pass
-
-
-class _Counted:
-    """What tarfile reads from: it takes headers of any length into memory, so they count as well."""
-
-    def __init__(self, source: IO[bytes], budget: _Budget) -> None:
-        self._source = source
-        self._budget = budget
-
-    def read(self, size: int) -> bytes:
-        # Never more at once than may be there, however much a header asks for.
-        data = self._source.read(min(size, _CHUNK))
-        self._budget.spend(len(data))
-        return data
+        data = raw.read(most + 1)
+    _Budget(most).spend(len(data))
+    return data

@@ -11,7 +11,7 @@ from airflow.utils.platform import get_airflow_git_version
 from sqlalchemy import literal, select
 
 from airflow_rest_api import __version__
-from airflow_rest_api.services import errors, jobs
+from airflow_rest_api.services import bundles, errors, jobs
 from airflow_rest_api.services.database import reading
 from airflow_rest_api.services.jobs import Heartbeat
 from airflow_rest_api.settings import Settings
@@ -71,7 +71,7 @@ def get_readiness() -> dict[str, str]:
 
 
 def get_capabilities(settings: Settings) -> dict[str, Any]:
-    """Return what this installation offers: versions, switches and limits."""
+    """Return what this installation offers: versions, switches, bundles and limits."""
     return {
         "version": __version__,
         "airflow_version": airflow_version,
@@ -79,6 +79,7 @@ def get_capabilities(settings: Settings) -> dict[str, Any]:
         "executor": conf.get("core", "executor"),
         "deploy_enabled": settings.deploy_enabled,
         "test_enabled": settings.test_enabled,
+        "bundles": [_bundle(bundle) for bundle in bundles.every()],
         "upload_roots": sorted(settings.upload_roots),
         "components_enabled": sorted(settings.components_enabled),
         "legacy_enabled": settings.legacy_enabled,
@@ -87,4 +88,13 @@ def get_capabilities(settings: Settings) -> dict[str, Any]:
         "max_dag_file_kib": settings.max_dag_file_kib,
         "max_upload_mib": settings.max_upload_mib,
         "maximum_page_limit": conf.getint("api", "maximum_page_limit"),
+    }
+
+
+def _bundle(bundle: bundles.Bundle) -> dict[str, Any]:
+    return {
+        "name": bundle.name,
+        "kind": bundle.kind,
+        "is_writable": bundle.is_writable,
+        "why_not": bundle.why_not,
     }

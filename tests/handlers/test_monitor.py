@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -60,7 +61,10 @@ class TestGetCapabilities:
     def test_it_tells_switches_and_limits(self, rest):
         from airflow import __version__ as airflow_version
 
-        assert rest.get("/capabilities", role="nobody").json() == {
+        found = rest.get("/capabilities", role="nobody").json()
+        bundle = {"name": "dags-folder", "kind": "local", "is_writable": True, "why_not": None}
+        assert bundle in found.pop("bundles")
+        assert found == {
             "version": __version__,
             "airflow_version": airflow_version,
             "auth_manager": "SimpleAuthManager",
@@ -76,6 +80,22 @@ class TestGetCapabilities:
             "max_upload_mib": 50,
             "maximum_page_limit": 100,
         }
+
+    @pytest.mark.in_process
+    def test_it_tells_why_nothing_can_be_deployed_into_a_bundle(self, rest, monkeypatch, tmp_path):
+        local = "airflow.dag_processing.bundles.local.LocalDagBundle"
+        places = {"gone": tmp_path / "gone", "team": tmp_path}
+        entries = [
+            {"name": name, "classpath": local, "kwargs": {"path": str(path)}} for name, path in places.items()
+        ]
+        monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps(entries))
+        answer = rest.get("/capabilities")
+        reason = "its folder does not exist on this machine"
+        assert answer.json()["bundles"] == [
+            {"name": "gone", "kind": "local", "is_writable": False, "why_not": reason},
+            {"name": "team", "kind": "local", "is_writable": True, "why_not": None},
+        ]
+        assert str(tmp_path) not in answer.text
 
     def test_it_is_for_callers_alone(self, rest):
         assert rest.get("/capabilities", role=None).status_code == 401

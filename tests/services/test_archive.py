@@ -197,3 +197,45 @@ def test_an_archive_with_a_changed_byte_is_refused_or_whole(packed):
             continue
         # What stands beside the content, such as a time or an attribute, may be another.
         assert all(content in files.values() for content in found.values())
+
+
+def damaged(tar: bytes, place: int) -> list[bytes]:
+    """A tar file that is cut at the entry that begins at a place, or damaged in one of several ways."""
+    return [
+        tar[:place],
+        tar[: place + 100],
+        tar[:place] + bytes(1024) + tar[place:],
+        tar[: place + 20] + b"\xff" + tar[place + 21 :],
+        tar[: place + 148] + b"\xff" * 8 + tar[place + 156 :],
+    ]
+
+
+@pytest.mark.parametrize("number", range(1, 4))
+def test_a_tar_that_is_damaged_between_its_entries_is_not_taken_for_a_shorter_one(number):
+    tar = gzip.decompress(tarred({f"{name}.py": b"1" * 500 for name in "abcd"}))
+    place = number * 2 * tarfile.BLOCKSIZE
+    for data in damaged(tar, place):
+        with pytest.raises(ArchiveRefused, match="broken or not complete"):
+            unpacked(gzip.compress(data))
+
+
+def test_a_tar_without_its_end_is_refused():
+    tar = gzip.decompress(tarred({"dag.py": b"1" * 500}))
+    with pytest.raises(ArchiveRefused, match="broken or not complete"):
+        unpacked(gzip.compress(tar[: 2 * tarfile.BLOCKSIZE]))
+
+
+def test_a_zip_whose_directory_hides_an_entry_is_refused():
+    data = bytearray(zipped({f"{name}.py": b"1" for name in "abc"}))
+    # The comment of the first entry swallows the second one.
+    first = data.index(b"PK\1\2")
+    data[first + 32] = data.index(b"PK\1\2", first + 1) - first
+    with pytest.raises(ArchiveRefused, match="broken or not complete"):
+        unpacked(bytes(data))
+
+
+def test_a_comment_of_a_zip_does_no_harm():
+    raw = io.BytesIO(zipped(FILES))
+    with zipfile.ZipFile(raw, "a") as packed:
+        packed.comment = b"made by hand" * 100
+    assert unpacked(raw.getvalue()) == FILES
