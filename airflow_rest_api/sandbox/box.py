@@ -33,6 +33,7 @@ _TURN_SECONDS, _START_SECONDS = 60.0, 60.0
 # What the warden needs at the most to end a cell.
 _GRACE_SECONDS = 10.0
 _MOST_ANSWER = 16 << 20
+_PACKAGES = (f"{os.sep}site-packages", f"{os.sep}dist-packages")
 _SERVER = "airflow_rest_api.sandbox.child"
 _SENTENCES = {
     "timeout": "Parsing took longer than {seconds:g} seconds.",
@@ -227,6 +228,8 @@ def _environment(home: Path) -> dict[str, str]:
     """Return the environment of the sandbox, made of nothing: no address, no key, no password of this Airflow."""
     return {
         "PATH": os.defpath,
+        # Those of a user are not found by another home.
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path.endswith(_PACKAGES)),
         "LANG": "C.UTF-8",
         "HOME": str(home),
         "TMPDIR": str(home),
