@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_rest_api.services import deployment as service
+from airflow_rest_api.services import validation
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.deployment_following import Following
+from airflow_rest_api.settings import Settings
 
 Json = dict[str, Any]
 
@@ -14,6 +16,13 @@ Json = dict[str, Any]
 def get_deployments(caller: Caller, **query: Any) -> Json:
     """List deployments."""
     return service.get_deployments(query=query, caller=caller)
+
+
+def validate_dag(body: Json, caller: Caller, sandbox: Any, settings: Settings) -> Json:
+    """Check a DAG file without storing it."""
+    return validation.validate_dag(
+        body, caller=caller, sandbox=sandbox, max_file_kib=settings.max_dag_file_kib
+    )
 
 
 def get_deployment(deployment_id: str, caller: Caller) -> Json:

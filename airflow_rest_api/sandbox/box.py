@@ -16,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,7 @@ class Sandbox:
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
         self._server: _Server | None = None
+        self._at_exit: Callable[[], None] = _nothing
         self._strength: Strength | None = None
 
     def validate(
@@ -122,9 +124,8 @@ class Sandbox:
     def stop(self) -> None:
         """End the server and whatever is being parsed; a later parse starts it anew."""
         with self._lock:
-            server, self._server = self._server, None
-        if server is not None:
-            server.end()
+            self._server = None
+            self._at_exit()
 
     def strength(self) -> Strength:
         """Tell whether processes are kept apart by namespaces (`full`), or by limits and identity alone (`weak`)."""
@@ -149,10 +150,12 @@ class Sandbox:
 
     def _running(self) -> _Server:
         if self._server is not None and self._server.process.poll() is not None:
-            self._server.end()
             self._server = None
+            self._at_exit()
         if self._server is None:
             self._server = _started()
+            # With this object, or with this process: in an orderly end nothing is left to be cleaned up.
+            self._at_exit = weakref.finalize(self, self._server.end)
         return self._server
 
     def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -190,6 +193,10 @@ class Sandbox:
             kind = "crash" if reason == "forged" else reason
             ending = ParseFault(current or _first(sent, files), None, kind, sentence)
         return Verdict(tuple(files), seconds, strength, ending)
+
+
+def _nothing() -> None:
+    """End a server that was not started."""
 
 
 def _first(sent: list[str], files: list[verdict.ParsedFile]) -> str:

@@ -80,8 +80,11 @@ def main() -> None:
     probe.mkdir()
     is_full = surroundings.is_possible(probe)
     shutil.rmtree(probe, ignore_errors=True)
-    with socket.socket(fileno=0) as channel:
-        serve(channel, home, is_full=is_full)
+    try:
+        with socket.socket(fileno=0) as channel:
+            serve(channel, home, is_full=is_full)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 if __name__ == "__main__":
