@@ -29,8 +29,10 @@ from airflow_rest_api.sandbox.verdict import ParseFault, Strength, Verdict
 # As long as Airflow gives a file (`[core] dagbag_import_timeout`).
 SECONDS = 30.0
 AT_ONCE = 2
+# Calls that parse or wait for that, by default; each of them holds a thread of the service.
+PLACES = 8
 # How long a request waits for its turn, and the server may take to import Airflow on a busy machine.
-_TURN_SECONDS, _START_SECONDS = 60.0, 60.0
+_TURN_SECONDS, _START_SECONDS = 10.0, 60.0
 # What the warden needs at the most to end a cell.
 _GRACE_SECONDS = 10.0
 _MOST_ANSWER = 16 << 20
@@ -75,15 +77,22 @@ class Sandbox:
     """Parses DAG files where they can neither see nor reach anything of this service.
 
     ``hidden`` are paths that must not be seen although they may lie within Python's own folders; ``python_path``
-    those from which DAG files import beside their bundle. ``seconds`` bounds each parse.
+    those from which DAG files import beside their bundle. ``seconds`` bounds each parse, ``places`` how many calls
+    may parse or wait for their turn.
     """
 
     def __init__(
-        self, hidden: Sequence[Path] = (), python_path: Sequence[Path] = (), *, seconds: float = SECONDS
+        self,
+        hidden: Sequence[Path] = (),
+        python_path: Sequence[Path] = (),
+        *,
+        seconds: float = SECONDS,
+        places: int = PLACES,
     ) -> None:
         self._hidden = [str(path.resolve()) for path in hidden]
         self._python_path = [str(path.resolve()) for path in python_path if path.is_dir()]
         self._seconds = seconds
+        self._places = threading.BoundedSemaphore(places)
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
         self._server: _Server | None = None
@@ -141,12 +150,8 @@ class Sandbox:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=_TURN_SECONDS):
-            raise SandboxBusy
-        try:
+        with _one_of(self._places, 0), _one_of(self._turns, _TURN_SECONDS):
             yield
-        finally:
-            self._turns.release()
 
     def _running(self) -> _Server:
         if self._server is not None and self._server.process.poll() is not None:
@@ -193,6 +198,16 @@ class Sandbox:
             kind = "crash" if reason == "forged" else reason
             ending = ParseFault(current or _first(sent, files), None, kind, sentence)
         return Verdict(tuple(files), seconds, strength, ending)
+
+
+@contextmanager
+def _one_of(semaphore: threading.Semaphore, seconds: float) -> Iterator[None]:
+    if not semaphore.acquire(timeout=seconds):
+        raise SandboxBusy
+    try:
+        yield
+    finally:
+        semaphore.release()
 
 
 def _nothing() -> None:

@@ -34,13 +34,17 @@ class CheckerUnavailable(errors.Unavailable):
         )
 
 
-def of_installation(upload_roots: Iterable[Path]) -> Sandbox:
-    """Return a sandbox that hides what belongs to Airflow and to callers, and shows what DAG files import."""
+def of_installation(upload_roots: Iterable[Path], worker_threads: int) -> Sandbox:
+    """Return a sandbox that hides what belongs to Airflow and to callers, and shows what DAG files import.
+
+    A third of the ``worker_threads`` is always left to other requests, however long files take.
+    """
     home = configuration.home()
     hidden = [home, configuration.file_path(), *upload_roots]
     # As Airflow's processes have it; the bundle itself is in front.
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return Sandbox(hidden, [*(Path(path) for path in named if path), configuration.plugins_folder()])
+    shown = [*(Path(path) for path in named if path), configuration.plugins_folder()]
+    return Sandbox(hidden, shown, places=max(1, worker_threads * 2 // 3))
 
 
 def verdict_on(submission: Submission, sandbox: Sandbox) -> Verdict:

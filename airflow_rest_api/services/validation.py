@@ -13,7 +13,7 @@ from airflow.models.variable import Variable
 from sqlalchemy import and_, not_, select
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.sandbox.verdict import Verdict
+from airflow_rest_api.sandbox.verdict import ParseFault, Verdict
 from airflow_rest_api.services import (
     configuration,
     deployed_dags,
@@ -43,6 +43,18 @@ _NAMED = {
     "connection": (Connection.__table__.c.conn_id, "AIRFLOW_CONN_"),
 }
 _MOST_WARNINGS = 500
+# In one submission; databases take some ten thousand values in a statement.
+MOST_DAGS = 5000
+_MOST_NAMES = 1000
+
+
+class TooManyDags(errors.Unprocessable):
+    """The files declare more DAGs than are deployed at once."""
+
+    title = "Too many DAGs"
+
+    def __init__(self) -> None:
+        super().__init__(f"The files declare more than {MOST_DAGS} DAGs; send them in several parts.")
 
 
 @dataclass(frozen=True)
@@ -58,13 +70,13 @@ class Report:
 
     @property
     def valid(self) -> bool:
-        """Whether Airflow could import all that was submitted."""
-        return not self.verdict.errors
+        """Whether Airflow could import all that was submitted, and would know which file each DAG comes from."""
+        return not self.errors
 
     @property
     def errors(self) -> list[Json]:
         """Why it could not, in JSON's types."""
-        return [asdict(fault) for fault in self.verdict.errors]
+        return [asdict(fault) for fault in (*self.verdict.errors, *_doubles(self.verdict))]
 
     @property
     def dags(self) -> dict[str, str]:
@@ -96,9 +108,13 @@ def validate_dag(form: Mapping[str, Any], *, caller: Caller, sandbox: Sandbox, m
 def checked(submission: Submission, *, caller: Caller, sandbox: Sandbox) -> Report:
     """Parse what was submitted, and compare it with what Airflow knows."""
     verdict = sandboxes.verdict_on(submission, sandbox)
+    if len(verdict.dags) > MOST_DAGS:
+        raise TooManyDags
     with reading() as session:
         others = _others(session, submission, [dag.dag_id for dag in verdict.dags])
-        warnings = [*_about_files(verdict), *_about_others(others), *_about_names(session, verdict, caller)]
+        unknown = {resource: _unknown(session, resource, names) for resource, names in _mentioned(verdict)}
+    # The auth manager may ask the database as well, and a request holds one connection at a time.
+    warnings = [*_about_files(verdict), *_about_others(others, caller), *_about_names(unknown, caller)]
     return Report(verdict, tuple(warnings[:_MOST_WARNINGS]), others)
 
 
@@ -110,6 +126,16 @@ def _dag(dag: Any) -> Json:
         "schedule": dag.schedule,
         "tags": list(dag.tags),
     }
+
+
+def _doubles(verdict: Verdict) -> Iterator[ParseFault]:
+    """Yield a fault for each DAG that a second file declares: Airflow would serve now the one, now the other."""
+    places: dict[str, str] = {}
+    for dag in verdict.dags:
+        first = places.setdefault(dag.dag_id, dag.path)
+        if first != dag.path:
+            sentence = f"The DAG '{dag.dag_id}' is declared by '{first}' as well."
+            yield ParseFault(dag.path, None, "double", sentence)
 
 
 def _others(session: Session, submission: Submission, dag_ids: list[str]) -> dict[str, str]:
@@ -129,29 +155,37 @@ def _about_files(verdict: Verdict) -> Iterator[Json]:
         yield _warning("missing_provider", f"The provider '{name}' is not installed here.", name=name)
 
 
-def _about_others(others: Mapping[str, str]) -> Iterator[Json]:
+def _about_others(others: Mapping[str, str], caller: Caller) -> Iterator[Json]:
     for dag_id, place in others.items():
-        sentence = f"The DAG '{dag_id}' belongs to '{place}'; it is not deployed from two places."
+        # That the id is taken has to be known; where from, only to those who may see the DAG.
+        owner = f"'{place}'" if caller.permissions.may_dag(dag_id, "GET") else "another file"
+        sentence = f"The DAG '{dag_id}' belongs to {owner}; it is not deployed from two places."
         yield _warning("dag_id_taken", sentence, name=dag_id)
 
 
-def _about_names(session: Session, verdict: Verdict, caller: Caller) -> Iterator[Json]:
-    """Warn of variables and connections that nobody has made here, as far as the caller may know of them."""
-    for resource, names in (("variable", verdict.variables), ("connection", verdict.connections)):
-        column, prefix = _NAMED[resource]
-        known = set(session.scalars(select(column).where(column.in_(names))))
+def _mentioned(verdict: Verdict) -> Iterator[tuple[str, tuple[str, ...]]]:
+    yield "variable", verdict.variables[:_MOST_NAMES]
+    yield "connection", verdict.connections[:_MOST_NAMES]
+
+
+def _unknown(session: Session, resource: str, names: tuple[str, ...]) -> list[str]:
+    """Return those of the names that nobody has made here."""
+    column, prefix = _NAMED[resource]
+    known = set(session.scalars(select(column).where(column.in_(names))))
+    return [name for name in names if name not in known and not configuration.in_environment(prefix, name)]
+
+
+def _about_names(unknown: Mapping[str, list[str]], caller: Caller) -> Iterator[Json]:
+    """Warn of variables and connections that are not there, as far as the caller may know of them."""
+    for resource, names in unknown.items():
         for name in names:
-            if name not in known and not configuration.in_environment(prefix, name):
-                with suppress(errors.Denied):
-                    caller.permissions.require_named(resource, name, "GET")
-                    yield _unknown(resource, name)
-
-
-def _unknown(resource: str, name: str) -> Json:
-    sentence = (
-        f"The {resource} '{name}' is neither in Airflow's database nor in the environment of this service."
-    )
-    return _warning(f"unknown_{resource}", sentence, name=name)
+            with suppress(errors.Denied):
+                caller.permissions.require_named(resource, name, "GET")
+                sentence = (
+                    f"The {resource} '{name}' is neither in Airflow's database nor in the environment"
+                    " of this service."
+                )
+                yield _warning(f"unknown_{resource}", sentence, name=name)
 
 
 def _warning(kind: str, message: str, *, path: str | None = None, name: str | None = None) -> Json:
@@ -164,14 +198,17 @@ def difference(submission: Submission, report: Report, *, caller: Caller) -> Jso
     place = Place(submission.bundle.name, submission.path)
     with reading() as session:
         present = deployed_dags.at(session, place) if before is not None else {}
-        readable = {dag_id for dag_id in present if caller.permissions.may_dag(dag_id, "GET")}
+        in_file = deployed_dags.ever_at(session, place)
+    readable = {dag_id for dag_id in present if caller.permissions.may_dag(dag_id, "GET")}
+    may_read = all(caller.permissions.may_dag(dag_id, "GET", "CODE") for dag_id in in_file)
+    with reading() as session:
         tasks = {dag_id: _tasks(session, dag_id) for dag_id in readable}
     after = {dag.dag_id: frozenset(dag.tasks) for dag in report.verdict.dags}
     return {
         "dags_added": sorted(after.keys() - present.keys()),
         "dags_removed": sorted(readable - after.keys()) if report.valid else [],
         "dags_changed": list(_changed(tasks, after)),
-        "source": _source(before, submission) if readable == present.keys() else None,
+        "source": _source(before, submission) if may_read else None,
     }
 
 

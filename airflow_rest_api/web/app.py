@@ -181,7 +181,7 @@ def _resources(settings: Settings, faults: Faults) -> tuple[Resources, Authentic
             KINDS, metrics.background_failures.inc, timedelta(days=settings.operation_days)
         ),
         following=Following(metrics.background_failures.inc),
-        sandbox=sandboxes.of_installation(settings.upload_roots.values()),
+        sandbox=sandboxes.of_installation(settings.upload_roots.values(), settings.worker_threads),
         redactor=redactor,
     )
     return resources, authenticator

@@ -176,6 +176,51 @@ class TestValidateDag:
         ).json()
         assert [dag["dag_id"] for dag in body["dags"]] == ["from_neighbour"]
 
+    def test_a_dag_that_two_files_declare_is_a_fault(self, deploying):
+        files = {name: DAG.format(dag_id="doubled") for name in ("a.py", "b.py")}
+        body = validate(deploying, archive(files), name="etl.zip", field="archive").json()
+        assert body["valid"] is False
+        message = "The DAG 'doubled' is declared by 'etl/a.py' as well."
+        assert body["errors"] == [{"path": "etl/b.py", "line": None, "kind": "double", "message": message}]
+
+    def test_a_folder_that_is_too_large_is_a_conflict(self, deploying, drafts, monkeypatch):
+        monkeypatch.setattr("airflow_rest_api.services.local_publication.MOST_BYTES", 10)
+        (drafts / "etl").mkdir()
+        (drafts / "etl" / "data.txt").write_text("x" * 11)
+        files = archive({"dag.py": DAG.format(dag_id="small")})
+        answer = validate(deploying, files, name="etl.zip", field="archive")
+        assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (409, "content-too-large")
+
+    def test_the_source_is_withheld_of_who_may_not_read_it(self, deploying, drafts, monkeypatch):
+        from airflow.models.dag import DagModel
+
+        from airflow_rest_api.security.access import AirflowPermissions
+        from airflow_rest_api.services.database import write
+
+        (drafts / "dag.py").write_text(DAG.format(dag_id="hidden_once"))
+        # Airflow does not find it at present: what its file holds is as secret as before.
+        row = {
+            "dag_id": "hidden_once",
+            "bundle_name": "drafts",
+            "relative_fileloc": "dag.py",
+            "is_stale": True,
+        }
+        write(lambda session: session.add(DagModel(**row)))
+        try:
+            source = DAG.format(dag_id="another")
+            assert "hidden_once" in validate(deploying, source).json()["difference"]["source"]
+            asked = AirflowPermissions.may_dag
+
+            def may_dag(self, dag_id, method, access_entity=None):
+                return access_entity != "CODE" and asked(self, dag_id, method, access_entity)
+
+            monkeypatch.setattr(AirflowPermissions, "may_dag", may_dag)
+            answer = validate(deploying, source)
+            assert answer.json()["difference"]["source"] is None
+            assert "hidden_once" not in answer.text
+        finally:
+            write(lambda session: session.delete(session.get(DagModel, "hidden_once")))
+
     @pytest.mark.parametrize(
         ("fields", "status", "kind"),
         [
