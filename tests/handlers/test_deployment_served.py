@@ -24,7 +24,7 @@ from airflow.sdk import DAG
 if "AIRFLOW__CORE__FERNET_KEY" in os.environ:
     raise RuntimeError("only there")
 
-DAG({dag_id!r}, schedule=None)
+dag = DAG({dag_id!r}, schedule=None)
 """
 
 
