@@ -403,9 +403,10 @@ class TestDyingAndComingBack:
         limited.chmod(0o755)
         GitPublication(bundle).read("a.py")
         large = Content.of_file(os.urandom(1 << 20))
-        with monkeypatch.context() as context, pytest.raises(DiskFull):
+        with monkeypatch.context() as context:
             context.setenv("PATH", f"{limited.parent}:{os.environ['PATH']}")
-            publish(bundle, "a.py", large)
+            with pytest.raises(DiskFull):
+                publish(bundle, "a.py", large)
         assert remote.show("dags/a.py") == OLD.data
         assert publish(bundle, "a.py", large) == remote.head
         assert list(git_access.folder_of(bundle.name).rglob("tmp_*")) == []
