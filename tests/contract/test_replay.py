@@ -22,6 +22,7 @@ REFUSED = {
     "cancel_operation": 404,
     # Deployments are made by tests; the switch is off.
     "get_deployment": 404,
+    "deploy_dag": 403,
     "rollback_deployment": 403,
     "validate_dag": 403,
     # There are files only where somebody has put one.

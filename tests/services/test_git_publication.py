@@ -243,6 +243,10 @@ class TestInAirflowsConfiguration:
         publisher = publication.of(followed)
         assert publisher.read("a.py") == OLD
         shutil.rmtree(git_access.folder_of("git-followed"))
+        assert followed.path is None
+        followed.native.initialize()
+        assert bundles.find("git-followed").path == followed.native.path
+        shutil.rmtree(followed.native.base_dir)
         with pytest.raises(BundleNotWritable):
             publication.of(pinned)
 
