@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_rest_api.services import dag as service
-from airflow_rest_api.services import dag_refresh
+from airflow_rest_api.services import dag_deletion, dag_refresh
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.states import Precondition, Stated
@@ -32,6 +32,11 @@ def patch_dag(dag_id: str, body: Json, precondition: Precondition, **_mask: Any)
     """Pause or unpause a DAG."""
     # The contract has checked the mask: it can name no other field than the one of the body.
     return service.patch_dag(dag_id, is_paused=body["is_paused"], precondition=precondition)
+
+
+def delete_dag(dag_id: str, delete_file: bool, precondition: Precondition, caller: Caller) -> None:
+    """Delete a DAG."""
+    dag_deletion.delete_dag(dag_id, delete_file=delete_file, precondition=precondition, caller=caller)
 
 
 def get_dag_details(dag_id: str, caller: Caller) -> Json:

@@ -35,9 +35,9 @@ def get_readiness() -> dict[str, str]:
     return service.get_readiness()
 
 
-def get_capabilities(settings: Settings) -> dict[str, Any]:
+def get_capabilities(settings: Settings, sandbox: Any) -> dict[str, Any]:
     """List what this installation offers."""
-    return service.get_capabilities(settings)
+    return service.get_capabilities(settings, sandbox)
 
 
 def get_metrics(metrics: Metrics) -> str:

@@ -16,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,14 @@ from airflow_rest_api.sandbox.verdict import ParseFault, Strength, Verdict
 # As long as Airflow gives a file (`[core] dagbag_import_timeout`).
 SECONDS = 30.0
 AT_ONCE = 2
+# Calls that parse or wait for that, by default; each of them holds a thread of the service.
+PLACES = 8
 # How long a request waits for its turn, and the server may take to import Airflow on a busy machine.
-_TURN_SECONDS, _START_SECONDS = 60.0, 60.0
+_TURN_SECONDS, _START_SECONDS = 10.0, 60.0
 # What the warden needs at the most to end a cell.
 _GRACE_SECONDS = 10.0
 _MOST_ANSWER = 16 << 20
+_PACKAGES = (f"{os.sep}site-packages", f"{os.sep}dist-packages")
 _SERVER = "airflow_rest_api.sandbox.child"
 _SENTENCES = {
     "timeout": "Parsing took longer than {seconds:g} seconds.",
@@ -73,18 +77,26 @@ class Sandbox:
     """Parses DAG files where they can neither see nor reach anything of this service.
 
     ``hidden`` are paths that must not be seen although they may lie within Python's own folders; ``python_path``
-    those from which DAG files import beside their bundle. ``seconds`` bounds each parse.
+    those from which DAG files import beside their bundle. ``seconds`` bounds each parse, ``places`` how many calls
+    may parse or wait for their turn.
     """
 
     def __init__(
-        self, hidden: Sequence[Path] = (), python_path: Sequence[Path] = (), *, seconds: float = SECONDS
+        self,
+        hidden: Sequence[Path] = (),
+        python_path: Sequence[Path] = (),
+        *,
+        seconds: float = SECONDS,
+        places: int = PLACES,
     ) -> None:
         self._hidden = [str(path.resolve()) for path in hidden]
         self._python_path = [str(path.resolve()) for path in python_path if path.is_dir()]
         self._seconds = seconds
+        self._places = threading.BoundedSemaphore(places)
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
         self._server: _Server | None = None
+        self._at_exit: Callable[[], None] = _nothing
         self._strength: Strength | None = None
 
     def validate(
@@ -121,9 +133,8 @@ class Sandbox:
     def stop(self) -> None:
         """End the server and whatever is being parsed; a later parse starts it anew."""
         with self._lock:
-            server, self._server = self._server, None
-        if server is not None:
-            server.end()
+            self._server = None
+            self._at_exit()
 
     def strength(self) -> Strength:
         """Tell whether processes are kept apart by namespaces (`full`), or by limits and identity alone (`weak`)."""
@@ -139,19 +150,17 @@ class Sandbox:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=_TURN_SECONDS):
-            raise SandboxBusy
-        try:
+        with _one_of(self._places, 0), _one_of(self._turns, _TURN_SECONDS):
             yield
-        finally:
-            self._turns.release()
 
     def _running(self) -> _Server:
         if self._server is not None and self._server.process.poll() is not None:
-            self._server.end()
             self._server = None
+            self._at_exit()
         if self._server is None:
             self._server = _started()
+            # With this object, or with this process: in an orderly end nothing is left to be cleaned up.
+            self._at_exit = weakref.finalize(self, self._server.end)
         return self._server
 
     def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -191,6 +200,20 @@ class Sandbox:
         return Verdict(tuple(files), seconds, strength, ending)
 
 
+@contextmanager
+def _one_of(semaphore: threading.Semaphore, seconds: float) -> Iterator[None]:
+    if not semaphore.acquire(timeout=seconds):
+        raise SandboxBusy
+    try:
+        yield
+    finally:
+        semaphore.release()
+
+
+def _nothing() -> None:
+    """End a server that was not started."""
+
+
 def _first(sent: list[str], files: list[verdict.ParsedFile]) -> str:
     """Return the first file of which nothing was heard."""
     known = {file.path for file in files}
@@ -227,6 +250,8 @@ def _environment(home: Path) -> dict[str, str]:
     """Return the environment of the sandbox, made of nothing: no address, no key, no password of this Airflow."""
     return {
         "PATH": os.defpath,
+        # Those of a user are not found by another home.
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path.endswith(_PACKAGES)),
         "LANG": "C.UTF-8",
         "HOME": str(home),
         "TMPDIR": str(home),

@@ -212,7 +212,7 @@ def _tar(file: BinaryIO, most_bytes: int) -> Iterator[tuple[str, bytes]]:
 def _unzipped(file: BinaryIO, most_bytes: int) -> bytes:
     """Return the whole tar file, whose headers count as well: tarfile takes those of any length into memory."""
     most = most_bytes + MOST_ENTRIES * _TAR_OVERHEAD
-    with gzip.GzipFile(fileobj=file) as raw:
+    with gzip.GzipFile(fileobj=file, mode="rb") as raw:
         data = raw.read(most + 1)
     _Budget(most).spend(len(data))
     return data

@@ -106,6 +106,9 @@ def _natives(_: str) -> tuple[Any, ...]:
 
 def _bundle(native: Any) -> Bundle:
     kind, path = _kind(native), _path(native)
+    if kind == GIT and path is not None and not path.is_dir():
+        # Nobody has fetched it on this machine; it is deployed to by way of another clone anyway.
+        path = None
     return Bundle(native.name, kind, path, _why_not(kind, path, native), native)
 
 

@@ -28,9 +28,25 @@ def file_path() -> Path:
     return Path(AIRFLOW_CONFIG)
 
 
+def be_a_server() -> None:
+    """Let Airflow find connections in its database, as in its own API server: it looks there for servers alone."""
+    # Airflow 3.3, `airflow.sdk.execution_time.supervisor.ensure_secrets_backend_loaded`.
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+
+
+def home() -> Path:
+    """Return Airflow's own folder, in which its configuration and, by default, its database and logs are."""
+    return Path(AIRFLOW_HOME)
+
+
+def in_environment(prefix: str, name: str) -> bool:
+    """Tell whether the environment gives a variable or connection, as Airflow's processes read it there."""
+    return f"{prefix}{name.upper()}" in os.environ
+
+
 def state_folder() -> Path:
     """Return the folder of this service's own files, all of which can be made again."""
-    return Path(AIRFLOW_HOME) / "rest_api"
+    return home() / "rest_api"
 
 
 def plugins_folder() -> Path:

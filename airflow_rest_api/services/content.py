@@ -11,14 +11,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from airflow_rest_api.services import errors
+
 FILE, FOLDER = "file", "folder"
 # What Python writes by itself when it imports is no content; nor is what we keep beside a bundle's files.
 _IGNORED = frozenset({"__pycache__", ".rest_api"})
 _MODE = 0o644
 
 
-class ContentTooLarge(ValueError):
+class ContentTooLarge(errors.Conflict):
     """There is more at the path than anybody would keep."""
+
+    title = "What is there is too large"
+
+    def __init__(self) -> None:
+        super().__init__("What stands at the path now is too large to be kept as a former version of it.")
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Content:
         for path in _files_below(folder):
             size += path.stat().st_size
             if most_bytes is not None and size > most_bytes:
-                raise ContentTooLarge(str(folder))
+                raise ContentTooLarge
             files[path.relative_to(folder).as_posix()] = path.read_bytes()
         return cls.of_files(files)
 

@@ -99,7 +99,7 @@ def patch_dag(dag_id: str, *, is_paused: bool, precondition: Precondition) -> St
 
     def work(session: Session) -> Stated:
         if precondition:
-            precondition.require(_locked(session, dag_id))
+            precondition.require(locked(session, dag_id))
         # Written first: on SQLite a transaction that read before can lose against another writer, and is retried.
         session.execute(_pausing(is_paused).where(DagModel.dag_id == dag_id))
         return _stated(_one(session, _ANY, dag_id))
@@ -107,16 +107,17 @@ def patch_dag(dag_id: str, *, is_paused: bool, precondition: Precondition) -> St
     return write(work)
 
 
-def _stated(entry: Entry) -> Stated:
-    """Return a DAG with its state: whether it is paused is all that callers can change."""
-    return Stated(entry, (entry["dag_id"], bool(entry["is_paused"])))
-
-
-def _locked(session: Session, dag_id: str) -> tuple[Any, ...]:
+def locked(session: Session, dag_id: str) -> tuple[Any, ...]:
+    """Return the state of a DAG with its row locked until the unit of work ends; raises `DagNotFound`."""
     is_paused = session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id).with_for_update())
     if is_paused is None:
         raise errors.DagNotFound(dag_id)
     return dag_id, bool(is_paused)
+
+
+def _stated(entry: Entry) -> Stated:
+    """Return a DAG with its state: whether it is paused is all that callers can change."""
+    return Stated(entry, (entry["dag_id"], bool(entry["is_paused"])))
 
 
 def patch_dags(*, query: Mapping[str, Any], is_paused: bool, caller: Caller) -> Entry:

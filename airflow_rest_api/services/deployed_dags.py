@@ -29,6 +29,12 @@ def at(session: Session, place: Place) -> dict[str, str]:
     return {row.dag_id: row.relative_fileloc for row in rows}
 
 
+def ever_at(session: Session, place: Place) -> list[str]:
+    """Return the DAGs of a file or folder, those included that Airflow did not find there any more."""
+    mine = parsing.in_file(place.bundle_name, place.path)
+    return list(session.scalars(select(_DAG.dag_id).where(mine)))
+
+
 def before(session: Session, place: Place, content: Content | None) -> tuple[dict[str, str], dict[str, str]]:
     """Return all DAGs that may be at a place, and those that its content has, as far as anybody knows.
 

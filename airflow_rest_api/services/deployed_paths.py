@@ -7,6 +7,7 @@ place brings the work to an end first. Nobody holds a transaction open while fil
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,8 +23,9 @@ from airflow_rest_api.services import errors
 from airflow_rest_api.services.database import reading, write
 from airflow_rest_api.storage.tables import deployed_path as table
 
-# How long files may be touched under one claim, and how long another one waits for it.
-LEASE = timedelta(seconds=60)
+# A claim that is not renewed for `LEASE` is a dead process's; others wait that long for a living one.
+LEASE = timedelta(seconds=15)
+RENEW_SECONDS = 5.0
 PATIENCE_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 
@@ -101,6 +103,11 @@ class Claim:
             ):
                 raise ClaimLost(self.place)
 
+    def renew(self, session: Session) -> None:
+        """Hold the place longer, if it is not another's yet."""
+        alive = update(table).where(*self._mine(), table.c.held_until > _now())
+        session.execute(alive.values(held_until=_now() + LEASE))
+
     def release(self, session: Session, **values: Any) -> None:
         """Give the place back in the caller's transaction, with what is true of it from now on.
 
@@ -125,12 +132,21 @@ def claimed(place: Place, holder: str, recover: Recovery) -> Iterator[Claim]:
 
     Raises `DeploymentInProgress` and `PlacesOverlap`.
     """
-    claim = Claim(place, holder)
+    claim, ended = Claim(place, holder), threading.Event()
     _await(claim, recover)
+    threading.Thread(target=_renew, args=(claim, ended), name="rest-api-claim", daemon=True).start()
     try:
         yield claim
     finally:
+        ended.set()
         give_back(claim)
+
+
+def _renew(claim: Claim, ended: threading.Event) -> None:
+    """Keep a claim alive for as long as the work takes: a push to a slow server takes longer than a file."""
+    while not ended.wait(RENEW_SECONDS):
+        with suppress(errors.Refusal):
+            write(claim.renew)
 
 
 def give_back(claim: Claim) -> None:

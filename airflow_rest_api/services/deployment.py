@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from airflow_rest_api.services import (
     bundles,
     deployed_dags,
+    deployment_orders,
     deployment_pages,
     deployment_storing,
     differences,
@@ -23,11 +24,16 @@ from airflow_rest_api.services import (
 from airflow_rest_api.services import deployment_rows as rows
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import reading
-from airflow_rest_api.services.deployment_expectations import NoLongerCurrent, StillCurrent
+from airflow_rest_api.services.deployment_expectations import Expectation, NoLongerCurrent, StillCurrent
 from airflow_rest_api.services.deployment_following import Following
 from airflow_rest_api.services.deployment_rows import Entry, Order, Origin
+from airflow_rest_api.services.states import Precondition
+from airflow_rest_api.services.submission import submitted
 from airflow_rest_api.storage.tables import deployment as table
 from airflow_rest_api.storage.tables import deployment_dag
+
+if TYPE_CHECKING:
+    from airflow_rest_api.sandbox.box import Sandbox
 
 
 class DeploymentNotFound(errors.NotFound):
@@ -63,6 +69,14 @@ class Client:
         return Origin(self.caller.id, self.caller.name, self.address, began)
 
 
+@dataclass(frozen=True)
+class Workshop:
+    """Where a submission is looked at, and how large a file of it may be."""
+
+    sandbox: Sandbox
+    max_file_kib: int
+
+
 def get_deployments(*, query: Mapping[str, Any], caller: Caller) -> Entry:
     """List the deployments that the caller may see; raises `OrderNotAllowed` and `InvalidCursor`."""
     with reading() as session:
@@ -79,6 +93,29 @@ def get_deployment(deployment_id: str, *, caller: Caller) -> Entry:
         dag_ids = _dag_ids(session, row.id)
         diff = _difference(session, row) if _may_read(dag_ids, row, caller) else None
     return {**rows.entry(row, is_current=bool(row.is_current)), "diff": diff}
+
+
+def deploy_dag(
+    form: Mapping[str, Any],
+    *,
+    client: Client,
+    precondition: Precondition,
+    following: Following,
+    workshop: Workshop,
+) -> Entry:
+    """Check what a form sends, store it where Airflow takes its files from, and follow it until it is served.
+
+    Raises what `submitted`, `deployment_orders.made` and `deployment_storing.store` raise: then nothing was stored.
+    """
+    began, new_id = datetime.now(timezone.utc), planned_id()
+    if is_repeated(new_id):
+        return deployment_storing.again(new_id)
+    with submitted(form, max_file_kib=workshop.max_file_kib) as submission:
+        order = deployment_orders.made(form, submission, caller=client.caller, sandbox=workshop.sandbox)
+        expected = Expectation(force=bool(form.get("force")), precondition=precondition)
+        entry = deployment_storing.store(new_id, order, client.origin(began), submission.bundle, expected)
+    following.run()
+    return entry
 
 
 def rollback_deployment(
@@ -105,7 +142,7 @@ def rollback_deployment(
         kind=before.kind if before else row.kind,
         content=before,
         dags=dags,
-        permitted=permitted({*present, *dags, *row.options["dags"]}, client.caller),
+        permitted=deployment_orders.permitted({*present, *dags, *row.options["dags"]}, client.caller),
         # What comes back was there before; there is nothing better to be put in its place.
         keep_on_error=True,
         message=message,
@@ -131,13 +168,6 @@ def is_repeated(deployment_id: str) -> bool:
     if row is not None and row.state == rows.CHECKED:
         deployment_storing.resolve_if_lost(row)
     return row is not None
-
-
-def permitted(dag_ids: Iterable[str], caller: Caller) -> frozenset[str]:
-    """Return the DAGs; raises `Denied` unless the caller may change each of them."""
-    for dag_id in sorted(dag_ids):
-        caller.permissions.require_dag(dag_id, "PUT")
-    return frozenset(dag_ids)
 
 
 def _visible(session: Session, deployment_id: str, caller: Caller) -> Any:

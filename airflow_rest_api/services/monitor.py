@@ -11,6 +11,7 @@ from airflow.utils.platform import get_airflow_git_version
 from sqlalchemy import literal, select
 
 from airflow_rest_api import __version__
+from airflow_rest_api.sandbox.box import Sandbox
 from airflow_rest_api.services import bundles, errors, jobs
 from airflow_rest_api.services.database import reading
 from airflow_rest_api.services.jobs import Heartbeat
@@ -70,7 +71,7 @@ def get_readiness() -> dict[str, str]:
     return {"status": "ready"}
 
 
-def get_capabilities(settings: Settings) -> dict[str, Any]:
+def get_capabilities(settings: Settings, sandbox: Sandbox) -> dict[str, Any]:
     """Return what this installation offers: versions, switches, bundles and limits."""
     return {
         "version": __version__,
@@ -79,6 +80,7 @@ def get_capabilities(settings: Settings) -> dict[str, Any]:
         "executor": conf.get("core", "executor"),
         "deploy_enabled": settings.deploy_enabled,
         "test_enabled": settings.test_enabled,
+        "sandbox": sandbox.strength(),
         "bundles": [_bundle(bundle) for bundle in bundles.every()],
         "upload_roots": sorted(settings.upload_roots),
         "components_enabled": sorted(settings.components_enabled),

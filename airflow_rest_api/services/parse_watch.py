@@ -108,12 +108,15 @@ class Watch:
     def _gone(self, session: Session) -> Iterable[Outcome]:
         if datetime.now(timezone.utc) - self._begin < GONE_AFTER:
             return
-        alive = select(_DAG.bundle_name, _DAG.relative_fileloc).where(
-            _DAG.relative_fileloc.is_not(None), or_(~_DAG.is_stale, _DAG.has_import_errors.is_(True))
-        )
-        there = {(bundle, parsing.file_of(path)) for bundle, path in session.execute(alive)}
-        for file in self._since.keys() - there:
-            if not parsing.is_asked(session, *file):
+        statement = select(_DAG.bundle_name, _DAG.relative_fileloc, _DAG.is_stale, _DAG.has_import_errors)
+        known: dict[File, bool] = {}
+        for bundle, path, is_stale, is_broken in session.execute(
+            statement.where(_DAG.relative_fileloc.is_not(None))
+        ):
+            file = (bundle, parsing.file_of(path))
+            known[file] = known.get(file, True) and is_stale and not is_broken
+        for file in self._since.keys() - self._doubted:
+            if known.get(file) and not parsing.is_asked(session, *file):
                 yield Outcome(file, GONE)
 
     def _ask_again(self, files: set[File]) -> None:
@@ -143,4 +146,4 @@ def _faults(session: Session, since: datetime) -> Iterable[tuple[File, datetime,
 def _versions(session: Session, dag_ids: list[str]) -> dict[str, int]:
     statement: Any = select(_VERSION.dag_id, func.max(_VERSION.version_number))
     chosen = statement.where(_VERSION.dag_id.in_(dag_ids)).group_by(_VERSION.dag_id)
-    return dict(session.execute(chosen).tuples().all())
+    return {dag_id: int(number) for dag_id, number in session.execute(chosen)}

@@ -31,7 +31,7 @@ class NothingSent(errors.Malformed):
         super().__init__("Send either `dag_file` or `archive`, and not both.")
 
 
-class NotAModule(errors.Malformed):
+class NotPython(errors.Malformed):
     """Airflow looks for DAGs in Python's modules alone."""
 
     title = "Not a Python file"
@@ -86,7 +86,7 @@ class Submission:
 def submitted(form: Mapping[str, Any], *, max_file_kib: int) -> Iterator[Submission]:
     """Read the fields `dag_file` or `archive`, `bundle_name` and `path` of a form; the files are gone afterwards.
 
-    Raises `NothingSent`, `BadPath`, `NotAModule`, `EmptyFile`, `ReservedModule`, `ArchiveRefused`, and what
+    Raises `NothingSent`, `BadPath`, `NotPython`, `EmptyFile`, `ReservedModule`, `ArchiveRefused`, and what
     `bundles.writable` raises.
     """
     bundle, most = bundles.writable(form.get("bundle_name")), max_file_kib * 1024
@@ -119,7 +119,7 @@ def _checked(path: str) -> str:
 
 def _file(upload: Upload, path: str) -> Content:
     if not path.endswith(".py"):
-        raise NotAModule(path)
+        raise NotPython(path)
     if upload.size == 0:
         raise EmptyFile(path)
     return Content.of_file(upload.read())

@@ -32,7 +32,7 @@ from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.reviews import Reviewable, Reviews
 from airflow_rest_api.security.sessions import Sessions
-from airflow_rest_api.services import configuration, watching
+from airflow_rest_api.services import configuration, sandboxes, watching
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.deployment_following import Following
 from airflow_rest_api.services.kinds import KINDS
@@ -89,11 +89,12 @@ class Resources:
     state_hash: Callable[[str], str]
     background: Background
     following: Following
+    sandbox: Any
     redactor: Redactor
 
     def by_name(self) -> dict[str, Any]:
         """Return the resources by the names under which handlers ask for them."""
-        names = ("settings", "sessions", "reviews", "metrics", "background", "following")
+        names = ("settings", "sessions", "reviews", "metrics", "background", "following", "sandbox")
         return {name: getattr(self, name) for name in names}
 
 
@@ -180,6 +181,7 @@ def _resources(settings: Settings, faults: Faults) -> tuple[Resources, Authentic
             KINDS, metrics.background_failures.inc, timedelta(days=settings.operation_days)
         ),
         following=Following(metrics.background_failures.inc),
+        sandbox=sandboxes.of_installation(settings.upload_roots.values(), settings.worker_threads),
         redactor=redactor,
     )
     return resources, authenticator

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import uvicorn
 from starlette.types import ASGIApp
 
+from airflow_rest_api.services import configuration
 from airflow_rest_api.storage import connections
 from airflow_rest_api.web import app, logs
 from airflow_rest_api.web.wire import HttpProtocol
@@ -32,6 +33,7 @@ class Options:
 
 def create() -> ASGIApp:
     """Build the application for a process of its own; raises `StartError`."""
+    configuration.be_a_server()
     connections.keep_open()
     return app.create_application(looks_after_work=True)
 

@@ -29,6 +29,7 @@ SHARED_WITH_WEB = (
         "background",
         "deployment_following",
         "kinds",
+        "sandboxes",
     ),
     *("uploads", "downloads"),
 )

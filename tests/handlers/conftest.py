@@ -1,4 +1,4 @@
-"""What the tests of handlers share: a change that is made to twins, and a folder for files."""
+"""What the tests of handlers share: a change made to twins, a folder for files, and an Airflow that parses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support import processor
+from tests.support.processor import source
 from tests.support.twins import assert_alike
 
 
@@ -23,6 +25,17 @@ def alike(v2, rest, new_run) -> Callable[..., httpx.Response]:
         return assert_alike(v2, rest, partial(new_run, **made), call, **options)
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def life(metadata_database, tmp_path_factory) -> Iterator[processor.Life]:
+    """An Airflow with a DAG processor and the service, with the DAGs `kept` and `changing` in the bundle `drafts`.
+
+    For tests with the mark `xdist_group("processor")`, so that it is started once.
+    """
+    files = {"kept.py": source("kept"), "changing.py": source("changing")}
+    with processor.running(tmp_path_factory.mktemp("processor"), files) as started:
+        yield started
 
 
 @pytest.fixture

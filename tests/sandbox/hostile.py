@@ -48,6 +48,18 @@ while True:
     ),
     "it ends": ("exit", "os._exit(0)"),
     "it ends with a status": ("exit", "os._exit(3)"),
+    "it ends as if there was no room for it": ("exit", "os._exit(97)"),
+    "work on all cores": (
+        "timeout",
+        """
+import hashlib
+def work():
+    while True: hashlib.sha256(bytes(50_000_000))
+threads = [threading.Thread(target=work) for _ in range(8)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+""",
+    ),
     "it kills itself": ("exit", "os.kill(os.getpid(), signal.SIGKILL)"),
     "a gigabyte of output": (
         "output",
@@ -88,7 +100,7 @@ for _ in range(8):
 time.sleep(600)
 """,
     ),
-    "it crashes in C": ("timeout", "ctypes.string_at(0)"),
+    "it crashes in C": ("crash", "ctypes.string_at(0)"),
 }
 
 # Comes to an end by itself, as a fault of the file.
@@ -116,6 +128,35 @@ if ctypes.CDLL(None, use_errno=True).ptrace(16, {pid}, 0, 0) == -1: raise OSErro
     "a mount": """
 libc = ctypes.CDLL(None, use_errno=True)
 if libc.mount(b'tmpfs', b'/dags', b'tmpfs', 0, None) == -1: raise OSError('no mount')
+""",
+    "namespaces of its own": """
+if ctypes.CDLL(None, use_errno=True).unshare(0x10020000) == -1: raise OSError('no namespace')
+""",
+    "a child in namespaces of its own": """
+flags = 0x10000000 | signal.SIGCHLD
+number = {'x86_64': 56, 'aarch64': 220}[os.uname().machine]
+child = ctypes.CDLL(None, use_errno=True).syscall(number, flags, 0, 0, 0, 0)
+if child == 0: os._exit(0)
+if child == -1: raise OSError('no child')
+""",
+    "memory that is a file": """
+while True: os.write(os.memfd_create('m'), bytes(1 << 24))
+""",
+    "memory that is nobody's": """
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.shmget(0, 1 << 28, 0o1600) == -1: raise OSError('no segment')
+""",
+    "the first process inside is traced": """
+if ctypes.CDLL(None, use_errno=True).ptrace(16, 1, 0, 0) == -1: raise OSError('no ptrace')
+""",
+    "the standard input": "raise ValueError(f'read {sys.stdin.read()!r}')",
+    "a full /tmp": """
+for number in range(100): open(f'/tmp/{number}', 'wb').write(bytes(1 << 22))
+""",
+    "too many files": "files = [open('/dev/null') for _ in range(1000)]",
+    "too many processes": """
+for _ in range(100):
+    if os.fork() == 0: time.sleep(600)
 """,
     "the user root": """
 os.setuid(0)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
+from airflow_rest_api.sandbox.box import Sandbox
 from tests.sandbox import hostile
 from tests.sandbox.conftest import BRIEF_SECONDS, SECONDS, written
 
@@ -98,6 +103,91 @@ def test_other_processes_are_not_to_be_seen(parsed):
     assert fault.message == "ValueError: [1, 2]"
 
 
+def test_a_bundle_shows_neither_its_history_nor_what_is_hidden(tmp_path):
+    bundle = written(
+        tmp_path / "bundle", {".git/config": "a", ".rest_api/journal": "b", "airflow.cfg": "c", "d": "d"}
+    )
+    source = (
+        "paths = [os.path.join(where, name) for where, _, names in os.walk('/bundle') for name in names]\n"
+        "raise ValueError({path: open(path).read() for path in sorted(paths)})"
+    )
+    box = Sandbox(hidden=[bundle / "airflow.cfg"], seconds=SECONDS)
+    try:
+        sent = written(tmp_path / "sent", {"dag.py": hostile.HEAD + source})
+        (fault,) = box.validate(sent, bundle_name="drafts", beside=bundle).errors
+    finally:
+        box.stop()
+    assert fault.message == "ValueError: {'/bundle/airflow.cfg': '', '/bundle/d': 'd'}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_what_is_mounted_within_a_bundle_cannot_be_written_to(parsed, tmp_path):
+    inner = tmp_path / "bundle" / "inner"
+    inner.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "none", inner], check=True)
+    try:
+        (fault,) = parsed(hostile.HEAD + "open('/bundle/inner/x', 'w')", beside={"inner/y": ""}).errors
+        assert "Read-only file system" in fault.message
+    finally:
+        subprocess.run(["umount", inner], check=True)
+
+
+def test_a_link_that_was_sent_leads_nowhere_outside(parsed, tmp_path, home):
+    source = hostile.HEAD + "raise ValueError(open('link').read())"
+    (tmp_path / "sent").mkdir()
+    (tmp_path / "sent" / "link").symlink_to(home / "airflow.cfg")
+    (fault,) = parsed(source).errors
+    assert fault.message.startswith("FileNotFoundError")
+
+
+def test_a_service_that_keeps_its_files_to_itself_can_parse(parsed):
+    mask = os.umask(0o077)
+    try:
+        box = Sandbox(seconds=SECONDS)
+        box.start()
+    finally:
+        os.umask(mask)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            assert (
+                box.validate(written(Path(folder), {"dag.py": hostile.GOOD}), bundle_name="drafts").errors
+                == ()
+            )
+    finally:
+        box.stop()
+
+
+REFUSING = """
+import os, sys
+from airflow_rest_api.sandbox.child import calls, kernel
+kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+calls.refuse()
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+WEAK = """
+import sys
+from pathlib import Path
+from airflow_rest_api.sandbox.box import Sandbox
+box = Sandbox(seconds=3)
+found = [box.validate(Path(folder), bundle_name="drafts") for folder in sys.argv[1:]]
+box.stop()
+print(box.strength(), *(verdict.sandbox for verdict in found))
+print(*(dag.dag_id for verdict in found for dag in verdict.dags))
+print(*(fault.kind for verdict in found for fault in verdict.errors))
+"""
+
+
+def test_where_namespaces_are_refused_it_parses_and_says_that_it_is_weak(tmp_path):
+    sources = [hostile.GOOD, hostile.HEAD + "os._exit(0)", hostile.HEAD + "while True: pass"]
+    sources.append(hostile.HEAD + hostile.STRAYS["a daemon"] + "\n" + hostile.GOOD)
+    folders = [written(tmp_path / str(number), {"dag.py": text}) for number, text in enumerate(sources)]
+    command = [sys.executable, "-c", REFUSING, "-c", WEAK, *map(str, folders)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.stdout.splitlines() == ["weak weak weak weak weak", "good good", "exit timeout"], (
+        found.stderr
+    )
+
+
 def test_it_runs_as_nobody_in_a_namespace_without_any_right(parsed):
     source = (
         "status = open('/proc/self/status').read()\n"
@@ -117,9 +207,6 @@ def test_one_file_cannot_speak_for_another(parsed):
 
 
 def test_the_server_ends_with_the_service(home, tmp_path):
-    import subprocess
-    import sys
-
     program = (
         "import sys, time\nfrom pathlib import Path\nfrom airflow_rest_api.sandbox.box import Sandbox\n"
         "box = Sandbox()\nbox.start()\nprint(box._server.process.pid, flush=True)\ntime.sleep(600)"

@@ -61,6 +61,17 @@ def test_a_missing_provider_is_named_as_it_is_installed(parsed):
     )
 
 
+def test_more_dags_than_can_be_told_are_a_fault_that_says_so(parsed):
+    source = "from airflow.sdk import DAG\nfor n in range(1001): globals()[f'd{n}'] = DAG(f'd{n}', schedule=None)\n"
+    (fault,) = parsed(source).errors
+    assert fault.message == "The file declares 1,001 DAGs; 1,000 are the most for one file."
+
+
+def test_a_text_that_can_be_no_id_is_not_told_as_one(parsed):
+    found = parsed(DAG.format(name="etl") + f"f = lambda **k: k\nf(conn_id='{'c' * 5000}')\n")
+    assert (found.errors, found.connections) == ((), ())
+
+
 def test_a_cycle_is_a_fault_as_in_airflow(parsed):
     cycle = DAG.format(name="etl") + "    t = BashOperator(task_id='t', bash_command='true')\n    t >> t\n"
     assert "ycle" in parsed(cycle).errors[0].message

@@ -48,6 +48,8 @@ def test_a_dag_of_such_a_name_is_refused(rest, operation, name, restored_databas
     ids=lambda operation: operation.operation_id,
 )
 def test_a_run_of_such_a_name_is_refused(rest, operation, name, restored_database):
+    if (operation.operation_id, name) == ("delete_dag_run", ".."):
+        pytest.skip("a client resolves it before it is sent, and asks for the DAG to be deleted")
     call = calls.plainest(DOCUMENT, operation)
     begin, _, end = call.path.partition("/dagRuns/")
     before = state()

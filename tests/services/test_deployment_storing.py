@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 from uuid import uuid4
 
@@ -209,6 +210,15 @@ class TestPlaces:
             assert refused.value.retry_after == 2
             store(order("teams.py", Content.of_file(b"x = 1\n")))
         store(order("team/etl.py", Content.of_file(b"x = 1\n")))
+
+    def test_a_claim_lasts_as_long_as_the_work(self, folder, monkeypatch):
+        monkeypatch.setattr(deployed_paths, "LEASE", timedelta(seconds=0.5))
+        monkeypatch.setattr(deployed_paths, "RENEW_SECONDS", 0.1)
+        with deployed_paths.claimed(Place("trial", "etl.py"), "somebody", lambda *_: None) as claim:
+            time.sleep(1)
+            claim.verify()
+        with pytest.raises(deployed_paths.ClaimLost):
+            claim.verify()
 
     def test_many_at_once_take_turns(self, folder):
         answers, refusals = [], []

@@ -142,6 +142,17 @@ class TestPublishing:
         assert GitPublication(bundle).is_published("a.py", NEW, deployment_id)
         assert not GitPublication(bundle).is_published("a.py", NEW, str(uuid4()))
 
+    def test_of_a_long_history_the_end_is_enough(self, bundle, remote, monkeypatch):
+        monkeypatch.setattr("airflow_rest_api.services.git_clone._DEPTH", 1)
+        for number in range(3):
+            remote.commit({"README.md": b"%d" % number})
+        first = publish(bundle, "a.py", NEW)
+        remote.commit({"README.md": b"Somebody else's."})
+        assert publish(bundle, "a.py", OLD) == remote.head
+        assert f"This reverts commit {first}." in remote.field("%B")
+        assert len(remote.ask("rev-list", "main").split()) == 7
+        remote.ask("fsck", "--strict")
+
     def test_a_message_cannot_pass_for_another_deployment(self, bundle, remote):
         other = str(uuid4())
         publish(
@@ -232,6 +243,10 @@ class TestInAirflowsConfiguration:
         publisher = publication.of(followed)
         assert publisher.read("a.py") == OLD
         shutil.rmtree(git_access.folder_of("git-followed"))
+        assert followed.path is None
+        followed.native.initialize()
+        assert bundles.find("git-followed").path == followed.native.path
+        shutil.rmtree(followed.native.base_dir)
         with pytest.raises(BundleNotWritable):
             publication.of(pinned)
 
@@ -415,6 +430,23 @@ class TestCredentials:
                 publish(bundle_of("", repo_url=None, git_conn_id="git_served"), "a.py", OLD)
         kept = [path for path in git_access.folder_of(bundle.name).rglob("*") if path.is_file()]
         assert [path for path in kept if word.encode() in path.read_bytes()] == []
+
+    def test_a_key_of_the_connection_gets_to_ssh(self, bundle_of, remote, monkeypatch, tmp_path):
+        program = tmp_path / "programs" / "ssh"
+        program.parent.mkdir()
+        # As the host at the other end would: it carries out the last argument.
+        program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/called\nfor last; do :; done\neval "$last"\n')
+        program.chmod(0o755)
+        extra = {"private_key": "no-key-of-anybody", "strict_host_key_checking": "yes"}
+        opened = {"conn_type": "git", "host": f"git@example.invalid:{remote.path}", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_GIT_KEY", json.dumps(opened))
+        bundle = bundle_of("", repo_url=None, git_conn_id="git_key")
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        assert publish(bundle, "a.py", NEW) == remote.head
+        called = (tmp_path / "called").read_text()
+        assert "-o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=10" in called
+        key = called.partition("-i ")[2].partition(" ")[0]
+        assert not Path(key).exists()
 
 
 def connection(address, login, password):

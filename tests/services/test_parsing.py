@@ -9,31 +9,14 @@ from sqlalchemy import delete, select, update
 
 from airflow_rest_api.services import parsing
 from airflow_rest_api.services.database import reading, write
-from tests.support import parser
+from tests.support import parser, processor
 
-FILE = "parsed_here.py"
+FILE = parser.FILE
 PLACE = (parser.BUNDLE, FILE)
 
 
 def source(task_id, dag_id="parsed_here"):
-    return f"""
-from airflow.sdk import DAG
-from airflow.providers.standard.operators.empty import EmptyOperator
-
-with DAG("{dag_id}"):
-    EmptyOperator(task_id="{task_id}")
-"""
-
-
-@pytest.fixture
-def parse(tmp_path, restored_database):
-    """`parse(text, seconds=1)`: do what a DAG processor does when it has parsed the file for so long."""
-
-    def work(text, seconds=0.5, file=FILE):
-        (tmp_path / file).write_text(text)
-        parser.parse(tmp_path, file, seconds)
-
-    return work
+    return processor.source(dag_id, task_id)
 
 
 @pytest.fixture

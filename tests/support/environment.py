@@ -11,7 +11,15 @@ from tests.support.canaries import ROLES, password_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DAGS = ROOT / "tests" / "dags"
+# The bundle in a home that tests may write to, and the first: the other one is `DAGS` itself.
+DRAFTS = "drafts"
 FOREIGN = ("AIRFLOW__", "AIRFLOW_", "_AIRFLOW_")
+
+
+def local_bundle(name: str, folder: Path) -> dict[str, object]:
+    """The configuration of a bundle that is a folder."""
+    local = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return {"name": name, "classpath": local, "kwargs": {"path": str(folder)}}
 
 
 def sqlite_url(home: Path) -> str:
@@ -25,6 +33,9 @@ def settings(home: Path, database_url: str | None = None) -> dict[str, str]:
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url or sqlite_url(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+            [local_bundle(DRAFTS, home / DRAFTS), local_bundle("dags-folder", DAGS)]
+        ),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "True",
@@ -56,7 +67,7 @@ def prepare(home: Path, database_url: str | None = None) -> dict[str, str]:
 
     The environment is also kept in the home, for a test session that joins a server there (`recorded`).
     """
-    for name in ("files", "logs", "plugins"):
+    for name in ("files", "logs", "plugins", DRAFTS):
         (home / name).mkdir(parents=True, exist_ok=True)
     (home / "passwords.json").write_text(json.dumps({role: password_of(role) for role in ROLES}))
     variables = settings(home, database_url)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 BUNDLE = "dags-folder"
+FILE = "parsed_here.py"
 
 
 def parse(folder: Path, file: str, seconds: float, bundle: str = BUNDLE) -> None:

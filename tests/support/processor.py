@@ -25,6 +25,18 @@ SELECT count(*) FROM (
     UNION SELECT filename FROM import_error WHERE bundle_name = ?
 )
 """
+_SOURCE = """
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+with DAG("{dag_id}"):
+    EmptyOperator(task_id="{task_id}")
+"""
+
+
+def source(dag_id: str, task_id: str = "first") -> str:
+    """The text of a file that holds a DAG with one task."""
+    return _SOURCE.format(dag_id=dag_id, task_id=task_id)
 
 
 @dataclass

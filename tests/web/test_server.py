@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from airflow_rest_api.web import app, server
+from tests.support import canaries
 from tests.web import small
 
 # What uvicorn does in a worker process, down to the import of the application.
@@ -20,6 +21,14 @@ pickle.load(sys.stdin.buffer).configure_logging()
 import airflow.settings
 logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "c:1", "GET", "/a", "1.1", 200)
 logging.getLogger("uvicorn.error").info("of the server")
+"""
+
+# What a bundle does to find its repository, in the service's own process.
+CONNECTING = """
+from airflow_rest_api.web import server
+server.create()
+from airflow.sdk import BaseHook
+print(BaseHook.get_connection({name!r}).host)
 """
 
 
@@ -39,6 +48,19 @@ def options(**changed):
         "access_log": True,
     }
     return server.Options(**{**given, **changed})
+
+
+class TestCreate:
+    def test_connections_are_found_in_airflows_database(self):
+        name = next(iter(canaries.CONNECTIONS))
+        environment = {key: value for key, value in os.environ.items() if key != "_AIRFLOW_PROCESS_CONTEXT"}
+        result = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", CONNECTING.format(name=name)],
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+        assert result.stdout.split()[-1].decode() == f"{name}.invalid"
 
 
 class TestRun:

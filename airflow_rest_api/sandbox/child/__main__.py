@@ -47,6 +47,8 @@ def _answer(request: dict[str, Any], reply: int, wanted: int, *, is_full: bool) 
     try:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # In the place of the channel, or one end of a pipe would become the standard input of the caller's code.
+        os.open(os.devnull, os.O_RDONLY)
         os.setsid()
         outcome = cell.run(_task(request, is_full=is_full), lambda: not select.select([wanted], [], [], 0)[0])
         answer = {"reason": outcome.reason, "strength": "full" if is_full else "weak"}
@@ -78,8 +80,11 @@ def main() -> None:
     probe.mkdir()
     is_full = surroundings.is_possible(probe)
     shutil.rmtree(probe, ignore_errors=True)
-    with socket.socket(fileno=0) as channel:
-        serve(channel, home, is_full=is_full)
+    try:
+        with socket.socket(fileno=0) as channel:
+            serve(channel, home, is_full=is_full)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 if __name__ == "__main__":

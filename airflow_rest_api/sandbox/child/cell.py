@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airflow_rest_api.sandbox.child import kernel, parser, processes, surroundings
+from airflow_rest_api.sandbox.child import calls, kernel, parser, processes, surroundings
 from airflow_rest_api.sandbox.child.surroundings import Plan
 
 MEMORY_BYTES = 2 << 30
@@ -31,6 +31,7 @@ MOST_RESULT, MOST_OUTPUT = 1 << 20, 4 << 20
 _TICK_SECONDS = 0.05
 _NO_SURROUNDINGS = 97
 _TAIL = 4000
+_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT)
 
 
 @dataclass
@@ -115,9 +116,11 @@ def _watched(first: int, pipes: list[_Pipe], deadline: float, is_wanted: Callabl
 def _reason(status: int) -> str:
     if status == _NO_SURROUNDINGS:
         return "refused"
-    if status == -signal.SIGXCPU:
+    if status - 128 == signal.SIGXCPU:
         return "timeout"
-    return "done" if status == 0 else "exit" if status > 0 else "crash"
+    if status < 0 or status - 128 in _CRASHES:
+        return "crash"
+    return "done" if status == 0 else "exit"
 
 
 def _ready(pipes: list[_Pipe], seconds: float) -> Iterator[_Pipe]:
@@ -154,6 +157,8 @@ def _inside(task: Task, result: int, output: int) -> int:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     _keep_only([result, output])
+    # Whatever the service keeps to itself: in here others have to find their way.
+    os.umask(0o022)
     for standard in (1, 2):
         os.dup2(output, standard)
     dags = surroundings.DAGS
@@ -181,6 +186,8 @@ def _without_surroundings(plan: Plan) -> Path:
     if os.geteuid() == 0:
         surroundings.become_nobody()
     kernel.drop_capabilities()
+    with contextlib.suppress(OSError):
+        calls.refuse()
     return dags
 
 
@@ -193,12 +200,15 @@ def _until_ended(worker: int) -> int:
             if code < 0:
                 # The first process of a namespace cannot end itself by a signal: 128 and more stand for one.
                 return 128 - code
-            return code
+            # What only this process may say.
+            return 1 if code == _NO_SURROUNDINGS else code
 
 
 def _parse(task: Task, dags: Path, result: int) -> int:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     _limit(task.seconds)
+    # Airflow's own handler of a crash in C goes on where it crashed, for ever; a blocked one ends the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _CRASHES)
     os.environ.update(HOME="/tmp", TMPDIR="/tmp")  # noqa: S108 (the sandbox's own, which is empty)
     os.chdir(dags)
     sys.path[:0] = [str(dags), *task.python_path]

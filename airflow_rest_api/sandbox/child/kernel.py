@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 from contextlib import suppress
+from pathlib import Path
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -49,9 +51,25 @@ def pivot_root(new: str) -> None:
     os.chdir("/")
 
 
+def mounts_below(place: Path) -> list[Path]:
+    """Return where this mount namespace has mounts at and below a place, the outer before the inner."""
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    # Blanks and some others are written as three octal digits (proc_pid_mountinfo(5)).
+    found = [
+        re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in lines
+    ]
+    below = {Path(os.fsdecode(path)) for path in found}
+    return sorted(path for path in below if path.is_relative_to(place))
+
+
 def prctl(option: int, value: int) -> None:
     """Set an attribute of this process."""
     _checked(_LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
+
+
+def set_filter(option: int, mode: int, program: ctypes.Structure) -> None:
+    """Set a filter of calls for this process."""
+    _checked(_LIBC.prctl(option, ctypes.c_ulong(mode), ctypes.byref(program), 0, 0))
 
 
 class _Header(ctypes.Structure):

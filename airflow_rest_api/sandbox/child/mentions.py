@@ -12,6 +12,8 @@ _VARIABLE = re.compile(
 )
 _CONNECTION = re.compile(r"\bconn\s*\.\s*(?:get\s*\(\s*['\"]([^'\"]+)['\"]|([A-Za-z_]\w*))")
 _CONN_ID = "conn_id"
+# No key or id of Airflow is longer.
+_MOST = 250
 
 
 def mentions(source: str) -> tuple[set[str], set[str]]:
@@ -32,7 +34,8 @@ def mentions(source: str) -> tuple[set[str], set[str]]:
 
 
 def _named(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    return ((quoted or plain) for quoted, plain in pattern.findall(text) if (quoted or plain) != "get")
+    names = (quoted or plain for quoted, plain in pattern.findall(text))
+    return (name for name in names if name != "get" and len(name) <= _MOST)
 
 
 def _variable(call: ast.Call) -> Iterator[str]:
@@ -60,7 +63,7 @@ def _constants(nodes: Iterator[ast.expr] | list[ast.expr]) -> Iterator[str]:
         if (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)
-            and node.value
+            and 0 < len(node.value) <= _MOST
             and "{{" not in node.value
         ):
             yield node.value

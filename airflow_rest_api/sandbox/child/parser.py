@@ -23,7 +23,7 @@ Json = dict[str, Any]
 Write = Callable[[Json], None]
 
 _MOST_TEXT = 2000
-_MOST_NAMES = 500
+_MOST_NAMES, _MOST_DAGS = 500, 1000
 _PROVIDER = re.compile(r"No module named 'airflow\.providers\.([a-z0-9_.]+)'")
 _SYNTAX = ("SyntaxError", "IndentationError", "TabError")
 _SITE = re.compile(r"[^\s\"']*/(?:site-packages|dist-packages)/")
@@ -106,19 +106,19 @@ def _mentioned(source: str) -> Json:
 
 
 def _dags(bag: DagBag, root: Path) -> Json:
+    if len(bag.dags) > _MOST_DAGS:
+        return _refused(
+            f"The file declares {len(bag.dags):,} DAGs; {_MOST_DAGS:,} are the most for one file."
+        )
     try:
         return {"dags": [_dag(dag) for dag in bag.dags.values()]}
     except Exception as fault:
         # Airflow serialises what it has parsed, and calls it an import error where that fails.
-        return {
-            "errors": [
-                {
-                    "line": None,
-                    "kind": "import",
-                    "message": _readable(root, f"{type(fault).__name__}: {fault}"),
-                }
-            ]
-        }
+        return _refused(_readable(root, f"{type(fault).__name__}: {fault}"))
+
+
+def _refused(message: str) -> Json:
+    return {"errors": [{"line": None, "kind": "import", "message": message}]}
 
 
 def _dag(dag: Any) -> Json:

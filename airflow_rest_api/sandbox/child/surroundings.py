@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_rest_api.sandbox.child import kernel
+from airflow_rest_api.sandbox.child import calls, kernel
 
 # Where the caller's files and the bundle's other ones are, inside.
 DAGS, BESIDE = Path("/dags"), Path("/bundle")
@@ -34,6 +34,8 @@ _CONFIGURATION = (
     "/etc/alternatives",
 )
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_WRITABLE = (Path("tmp"), Path("dev/shm"))
+_NO_CONTENT = (".git", ".rest_api")
 _TMPFS = kernel.MS_NOSUID | kernel.MS_NODEV
 _OTHERS = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 
@@ -70,13 +72,12 @@ def enter(plan: Plan) -> None:
     """
     kernel.unshare(_OTHERS)
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
-    _tmpfs(plan.stage, "size=64m,mode=755")
+    _tmpfs(plan.stage, "size=2g,mode=755")
     _furnish(plan)
-    kernel.mount(
-        "none", str(plan.stage), None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | _TMPFS
-    )
+    _seal(plan.stage)
     kernel.pivot_root(str(plan.stage))
     give_up_rights()
+    calls.refuse()
 
 
 def give_up_rights() -> None:
@@ -107,13 +108,13 @@ def _become_root_of(namespaces: int) -> None:
 
 def _furnish(plan: Plan) -> None:
     root = plan.stage
-    for place in ("tmp", "dev/shm"):
+    for place in _WRITABLE:
         (root / place).mkdir(parents=True)
         _tmpfs(root / place, "size=16m,mode=1777")
     # Afterwards, since Python may be installed below one of them.
     for path, is_hidden in _by_depth(plan):
         if is_hidden:
-            _hide(root, path)
+            _hide(root / path.relative_to("/"))
         else:
             _show(root, path)
     (root / "proc").mkdir()
@@ -121,6 +122,7 @@ def _furnish(plan: Plan) -> None:
     if plan.beside is not None:
         (root / BESIDE.relative_to("/")).mkdir()
         _bind(str(plan.beside), root / BESIDE.relative_to("/"))
+        _hide_within(plan.beside, root / BESIDE.relative_to("/"), plan.hidden)
     furnish_dags(plan, root / DAGS.relative_to("/"), BESIDE)
 
 
@@ -128,6 +130,8 @@ def _by_depth(plan: Plan) -> Iterator[tuple[Path, bool]]:
     """Yield what to show and what to hide, the outer before the inner."""
     shown = {Path(path) for path in (*_SYSTEM, *_CONFIGURATION, *_DEVICES)}
     shown |= {Path(path) for path in (sys.prefix, sys.base_prefix)} | set(plan.readable)
+    # A user's own packages lie elsewhere.
+    shown |= {Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
     found = [(path, False) for path in shown if os.path.lexists(path)]
     found += [(path, True) for path in plan.hidden if path.exists()]
     return iter(sorted(found, key=lambda entry: (len(entry[0].parts), entry[1])))
@@ -150,14 +154,20 @@ def _show(root: Path, path: Path) -> None:
 
 def _bind(source: str, place: Path) -> None:
     kernel.mount(source, str(place), None, kernel.MS_BIND | kernel.MS_REC)
-    # Without root's rights a flag that the outer mount has cannot be taken off: they are kept as they are.
-    kept = os.statvfs(place).f_flag & (kernel.MS_NODEV | kernel.MS_NOEXEC)
-    flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kept
-    kernel.mount("none", str(place), None, flags)
 
 
-def _hide(root: Path, path: Path) -> None:
-    place = root / path.relative_to("/")
+def _seal(root: Path) -> None:
+    """Let nothing be written but below the places made for it; what is mounted within a bundle is sealed as well."""
+    for place in kernel.mounts_below(root):
+        if place.relative_to(root) in _WRITABLE:
+            continue
+        # Without root's rights a flag that the outer mount has cannot be taken off: they are kept as they are.
+        kept = os.statvfs(place).f_flag & (kernel.MS_NODEV | kernel.MS_NOEXEC)
+        flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kept
+        kernel.mount("none", str(place), None, flags)
+
+
+def _hide(place: Path) -> None:
     if not place.exists():
         return  # nothing shows it
     if place.is_dir():
@@ -166,15 +176,23 @@ def _hide(root: Path, path: Path) -> None:
         kernel.mount("/dev/null", str(place), None, kernel.MS_BIND)
 
 
+def _hide_within(beside: Path, place: Path, hidden: Iterable[Path]) -> None:
+    """Hide what the bundle's folder has of it, and what is not its content: a clone's history and credentials."""
+    for name in _NO_CONTENT:
+        _hide(place / name)
+    for path in hidden:
+        if path.is_relative_to(beside):
+            _hide(place / path.relative_to(beside))
+
+
 def _tmpfs(place: Path, options: str) -> None:
     kernel.mount("tmpfs", str(place), "tmpfs", _TMPFS, options)
 
 
 def furnish_dags(plan: Plan, place: Path, seen_as: Path) -> None:
     """Make the bundle as it will be: the caller's files, and links to the others, which are ``seen_as`` there."""
-    # Nobody has to be able to read it, whoever has written it.
-    os.umask(0o022)
-    shutil.copytree(plan.folder, place, copy_function=shutil.copyfile)
+    # A link stays one, to be followed inside.
+    shutil.copytree(plan.folder, place, symlinks=True, copy_function=shutil.copyfile)
     for folder, _, _ in os.walk(place):
         Path(folder).chmod(0o755)
     if plan.beside is not None:
@@ -195,7 +213,7 @@ def _link_others(place: Path, beside: Path, seen_as: Path, replaced: Path | None
 def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if entry.name != ".rest_api"]
+            return [entry for entry in entries if entry.name not in _NO_CONTENT]
     except OSError:
         return []  # a folder that this user may not read
 
