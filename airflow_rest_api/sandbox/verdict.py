@@ -50,7 +50,9 @@ class ParsedDag:
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """What was found in one file; ``is_ignored`` when Airflow's safe mode does not look into it.
+    """What was found in one file; ``is_ignored`` when Airflow does not look into it.
+
+    That is so where an `.airflowignore` names it and, in Airflow's safe mode, without the words `airflow` and `dag`.
 
     ``variables`` and ``connections`` are the ids that the source names, ``provider`` the distribution that is missing.
     """
@@ -86,7 +88,7 @@ class Verdict:
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """The files that Airflow's safe mode does not look into."""
+        """The files that Airflow does not look into."""
         return tuple(file.path for file in self.files if file.is_ignored)
 
     @property

@@ -147,8 +147,9 @@ def _others(session: Session, submission: Submission, dag_ids: list[str]) -> dic
 
 def _about_files(verdict: Verdict) -> Iterator[Json]:
     for path in verdict.ignored:
-        sentence = "Airflow skips the file: it holds not both of the words 'airflow' and 'dag' (or 'asset')."
-        yield _warning("ignored_by_safe_mode", sentence, path=path)
+        reason = "an `.airflowignore` names it, or it lacks the words 'airflow' and 'dag' (or 'asset')"
+        sentence = f"Airflow skips the file: {reason}."
+        yield _warning("ignored", sentence, path=path)
     if not verdict.dags and not verdict.errors:
         yield _warning("no_dag", "No DAG was found.")
     for name in verdict.missing_providers:

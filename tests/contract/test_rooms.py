@@ -12,7 +12,7 @@ from tests.support.environment import ROOT
 PRODUCT = "airflow_rest_api"
 AIRFLOW_ROOMS = ("services", "security", "storage", "plugin")
 # What runs in the sandbox's own processes parses files with Airflow; its other half starts with no Airflow at all.
-AIRFLOW_MODULES = (f"{PRODUCT}.sandbox.child.parser",)
+AIRFLOW_MODULES = tuple(f"{PRODUCT}.sandbox.child.{name}" for name in ("parser", "ignoring"))
 WEB_FRAMES = ("flask", "connexion", "starlette", "fastapi", "werkzeug", "uvicorn", "a2wsgi")
 PRIVATE_TO_AIRFLOW = ("airflow.api_fastapi.core_api", "airflow.api_fastapi.common")
 # What the web frame shares with the services: their refusals, the caller, Airflow's configuration, what becomes

@@ -132,8 +132,9 @@ class TestValidateDag:
         assert [(dag["dag_id"], dag["path"]) for dag in body["dags"]] == [("packed", "etl/dag.py")]
         assert body["warnings"] == [
             {
-                "kind": "ignored_by_safe_mode",
-                "message": "Airflow skips the file: it holds not both of the words 'airflow' and 'dag' (or 'asset').",
+                "kind": "ignored",
+                "message": "Airflow skips the file: an `.airflowignore` names it, "
+                "or it lacks the words 'airflow' and 'dag' (or 'asset').",
                 "path": "etl/names.py",
                 "name": None,
             }

@@ -82,6 +82,19 @@ def test_a_file_that_safe_mode_skips_is_told(parsed):
     assert (found.ignored, found.errors, found.dags) == (("empty.py", "helper.py"), (), ())
 
 
+def test_files_that_an_airflowignore_names_are_told(parsed):
+    broken = "# airflow dag\n1/0\n"
+    sent = {"a/dag.py": DAG.format(name="etl"), "a/tests/test_dag.py": broken, "a/.airflowignore": "tests/\n"}
+    found = parsed({**sent, "b_skip.py": broken}, beside={".airflowignore": "*_skip.py\n", "c.py": ""})
+    assert (found.ignored, found.errors) == (("a/tests/test_dag.py", "b_skip.py"), ())
+    assert [dag.dag_id for dag in found.dags] == ["etl"]
+
+
+def test_a_file_may_use_a_temporary_folder(parsed):
+    source = "import tempfile\nwith tempfile.TemporaryFile() as file: file.write(b'a')\n"
+    assert parsed(source + DAG.format(name="etl")).errors == ()
+
+
 def test_variables_and_connections_that_the_source_names_are_told(parsed):
     found = parsed(
         DAG.format(name="etl")

@@ -17,6 +17,7 @@ import resource
 import select
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -210,6 +211,8 @@ def _parse(task: Task, dags: Path, result: int) -> int:
     # Airflow's own handler of a crash in C goes on where it crashed, for ever; a blocked one ends the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, _CRASHES)
     os.environ.update(HOME="/tmp", TMPDIR="/tmp")  # noqa: S108 (the sandbox's own, which is empty)
+    # What was found out in the server is no more.
+    tempfile.tempdir = None
     os.chdir(dags)
     sys.path[:0] = [str(dags), *task.python_path]
     paths = sorted(str(path.relative_to(dags)) for path in _sent(dags))

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.utils.file import might_contain_dag
 
+from airflow_rest_api.sandbox.child.ignoring import heeded
 from airflow_rest_api.sandbox.child.mentions import mentions
 
 Json = dict[str, Any]
@@ -27,6 +28,14 @@ _MOST_NAMES, _MOST_DAGS = 500, 1000
 _PROVIDER = re.compile(r"No module named 'airflow\.providers\.([a-z0-9_.]+)'")
 _SYNTAX = ("SyntaxError", "IndentationError", "TabError")
 _SITE = re.compile(r"[^\s\"']*/(?:site-packages|dist-packages)/")
+_NOTHING: Json = {
+    "ignored": False,
+    "dags": [],
+    "errors": [],
+    "variables": [],
+    "connections": [],
+    "provider": None,
+}
 # In front of Airflow's release a provider may be nested: `common.sql`, `apache.spark`, `microsoft.azure`.
 _NESTED = ("apache", "atlassian", "common", "dbt", "microsoft", "cncf")
 
@@ -42,24 +51,19 @@ def writer(descriptor: int) -> Write:
     return write
 
 
-def parse(root: Path, paths: Iterable[str], bundle_name: str, write: Write) -> None:
+def parse(root: Path, paths: Sequence[str], bundle_name: str, write: Write) -> None:
     """Parse the files ``paths`` below ``root``, which stands for the bundle."""
+    looked_for = heeded(root, paths)
     for path in paths:
         # Whoever reads must know at which file a parser was that never came back.
         write({"begin": path})
-        write({"path": path, **_parsed(root, path, bundle_name)})
+        found = _parsed(root, path, bundle_name) if path in looked_for else {**_NOTHING, "ignored": True}
+        write({"path": path, **found})
     write({"end": True})
 
 
 def _parsed(root: Path, path: str, bundle_name: str) -> Json:
-    result: Json = {
-        "ignored": False,
-        "dags": [],
-        "errors": [],
-        "variables": [],
-        "connections": [],
-        "provider": None,
-    }
+    result = dict(_NOTHING)
     source, fault = _source(root / path)
     if fault:
         return {**result, "errors": [fault]}
