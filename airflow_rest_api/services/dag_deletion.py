@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from typing import Any
+from uuid import uuid4
 
 from airflow.api.common import delete_dag as airflow
 from airflow.exceptions import DagNotFound as NotThere
@@ -16,10 +17,20 @@ from airflow.sdk.exceptions import AirflowException
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import bundles, confined, dag, durable_file, errors, parsing
+from airflow_rest_api.services import (
+    bundles,
+    confined,
+    dag,
+    deployed_paths,
+    deployment_storing,
+    durable_file,
+    errors,
+    parsing,
+)
 from airflow_rest_api.services.bundles import Bundle
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import reading, write
+from airflow_rest_api.services.deployed_paths import Place
 from airflow_rest_api.services.states import Precondition
 
 _TABLE: Any = DagModel.__table__
@@ -67,8 +78,8 @@ class FileLeft(errors.Conflict):
 def delete_dag(dag_id: str, *, delete_file: bool, precondition: Precondition, caller: Caller) -> None:
     """Delete a DAG with its runs; the event log stays. With ``delete_file`` the file goes as well, and the DAG with it.
 
-    Raises `DagNotFound`, `DagIsRunning`, `StateChanged`, and for the file `SwitchOff`, `PowerMissing` and
-    `FileNotRemovable`, all of which leave both as they are; and `FileLeft`.
+    Raises `DagNotFound`, `DagIsRunning`, `StateChanged`, and for the file `SwitchOff`, `PowerMissing`,
+    `FileNotRemovable`, `DeploymentInProgress` and `PlacesOverlap`, all of which leave both as they are; and `FileLeft`.
     """
     if not delete_file:
         write(lambda session: _delete(session, dag_id, precondition))
@@ -76,12 +87,18 @@ def delete_dag(dag_id: str, *, delete_file: bool, precondition: Precondition, ca
     caller.permissions.require_switch("deploy_enabled")
     caller.permissions.require_power("deploy")
     bundle, path = _place(dag_id)
-    with _removable(dag_id, bundle, path) as remove:
+    place, holder = Place(bundle.name, path), str(uuid4())
+    with (
+        deployed_paths.claimed(place, holder, deployment_storing.resolve) as claim,
+        _removable(dag_id, bundle, path) as remove,
+    ):
         seconds = write(lambda session: _delete(session, dag_id, precondition))
         gone = datetime.now(timezone.utc)
         # Not before: a DAG processor that finds the file gone updates the rows, and ends when they are deleted in
         # that moment (`DagFileProcessorManager.deactivate_deleted_dags`, Airflow 3.3).
         remove()
+        # What was deployed there is there no more, and cannot be undone.
+        write(lambda session: claim.release(session, current=None))
     _keep_away(dag_id, gone, min(seconds + 2 * _LOOK_SECONDS, MOST_SECONDS))
 
 

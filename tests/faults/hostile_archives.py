@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import httpx
+
 from tests.faults.hostile_names import SECRET, STOLEN, cage, names, seen
-from tests.support import clients, environment
+from tests.support import clients, deployments, environment
 
 MODULE = b"# airflow dag\n"
 TAR_TYPES = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE, b"S")
@@ -29,10 +31,7 @@ BOMB = bytes(11 << 20)
 @contextmanager
 def service(root: Path, temporary: Path) -> Iterator[clients.Client]:
     """A service that deploys into the bundle ``root``, and whose temporary files are in the cage as well."""
-    from starlette.testclient import TestClient
-
     from airflow_rest_api.services import sandboxes
-    from airflow_rest_api.web.app import create_application
 
     made: list[Any] = []
     of_installation = sandboxes.of_installation
@@ -41,28 +40,19 @@ def service(root: Path, temporary: Path) -> Iterator[clients.Client]:
         made.append(of_installation(*arguments))
         return made[-1]
 
-    settings = {
-        "AIRFLOW__REST_API__DEPLOY_ENABLED": "True",
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
-            [environment.local_bundle("caged", root)]
-        ),
-    }
+    bundles = json.dumps([environment.local_bundle("caged", root)])
+    configured = mock.patch.dict(os.environ, {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles})
     caged = mock.patch.object(tempfile, "tempdir", str(temporary))
-    with (
-        mock.patch.dict(os.environ, settings),
-        mock.patch.object(sandboxes, "of_installation", sandbox),
-        caged,
-    ):
-        app = create_application()
-        with TestClient(app, raise_server_exceptions=False) as http:
-            try:
-                yield clients.Client(http, clients.REST, clients.Tokens())
-            finally:
-                made[0].stop()
+    with configured, caged, mock.patch.object(sandboxes, "of_installation", sandbox):
+        try:
+            with deployments.service(clients.Tokens()) as rest:
+                yield rest
+        finally:
+            made[0].stop()
 
 
 def run(full: bool) -> dict[str, object]:
-    """Send 1,000 archives (quick: 150), each with a name or an entry that leads out, or too much in it."""
+    """Check or deploy 1,000 archives (quick: 150), each with a name or an entry that leads out, or too much in it."""
     number = 1000 if full else 150
     with cage() as outside:
         root, temporary = outside / "a" / "b" / "root", outside / "a" / "b" / "tmp"
@@ -71,21 +61,28 @@ def run(full: bool) -> dict[str, object]:
         with service(root, temporary) as rest:
             for turn, name in enumerate(names(number, outside)):
                 kind, data = archive(turn, name, outside)
-                answer = rest.post(
-                    "/deployments/validate", files={"archive": ("pack", data), "path": (None, "pack")}
-                )
+                answer = sent(rest, data, deploys=turn % 2 == 1)
                 answers[f"{kind} {answer.status_code}"] += 1
-                assert answer.status_code in (200, 422), f"{kind} with {name!r}: {answer.text}"
+                assert answer.status_code in (200, 201, 422), f"{kind} with {name!r}: {answer.text}"
                 assert SECRET not in answer.content, f"{kind} with {name!r} read outside"
-        after = seen(outside)
+        after, inside = seen(outside), {path.name for path in root.iterdir()}
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     assert changed == set(), f"changed outside the bundle: {sorted(changed)}"
+    assert inside == {"pack", ".rest_api", "link", "linked"}, f"deployed elsewhere in the bundle: {inside}"
     assert all(f"{kind} 422" in answers for kind in KINDS), f"some kind was never refused: {dict(answers)}"
     return {
         "archives": number,
         "answers": dict(sorted(answers.items())),
         "files outside the bundle, written, changed or read": 0,
     }
+
+
+def sent(rest: clients.Client, data: bytes, *, deploys: bool) -> httpx.Response:
+    """Have an archive checked or deployed."""
+    form = {"archive": ("pack", data), "path": (None, "pack")}
+    if deploys:
+        return rest.post("/deployments", files={**form, "force": (None, "true")})
+    return rest.post("/deployments/validate", files=form)
 
 
 def archive(turn: int, name: str, outside: Path) -> tuple[str, bytes]:
