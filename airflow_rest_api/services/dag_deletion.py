@@ -14,7 +14,7 @@ from airflow.api.common import delete_dag as airflow
 from airflow.exceptions import DagNotFound as NotThere
 from airflow.models.dag import DagModel
 from airflow.sdk.exceptions import AirflowException
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import (
@@ -33,10 +33,12 @@ from airflow_rest_api.services.database import reading, write
 from airflow_rest_api.services.deployed_paths import Place
 from airflow_rest_api.services.states import Precondition
 
-_DAG = DagModel.__table__.c
+_TABLE: Any = DagModel.__table__
+_DAG = _TABLE.c
 # How long a parse of a file may take at most that is waited for, since it may still bring the DAG back.
 MOST_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
+_SETTLE_SECONDS = 0.5
 
 
 class DagIsRunning(errors.Conflict):
@@ -100,9 +102,11 @@ def delete_dag(dag_id: str, *, delete_file: bool, precondition: Precondition, ca
     _keep_away(dag_id, gone, min(seconds + 2 * _LOOK_SECONDS, MOST_SECONDS))
 
 
-def _delete(session: Session, dag_id: str, precondition: Precondition) -> float:
+def _delete(session: Session, dag_id: str, precondition: Precondition | None = None) -> float:
     """Delete the rows of a DAG; return how many seconds its file was last parsed for."""
-    precondition.require(dag.locked(session, dag_id))
+    state = dag.locked(session, dag_id)
+    if precondition is not None:
+        precondition.require(state)
     seconds = session.scalar(select(_DAG.last_parse_duration).where(_DAG.dag_id == dag_id))
     try:
         airflow.delete_dag(dag_id, session=session)
@@ -191,5 +195,13 @@ def _keep_away(dag_id: str, gone: datetime, seconds: float) -> None:
         with reading() as session:
             found = parsing.parses(session, gone, _DAG.dag_id == dag_id)
         if found:
-            write(lambda session: airflow.delete_dag(dag_id, session=session))
+            # A DAG processor is about to find the file gone. It changes no row that is stale already, so that none
+            # may be missing to it.
+            write(
+                lambda session: session.execute(
+                    update(_TABLE).where(_DAG.dag_id == dag_id).values(is_stale=True)
+                )
+            )
+            time.sleep(_SETTLE_SECONDS)
+            write(lambda session: _delete(session, dag_id))
             return
