@@ -97,6 +97,11 @@ def test_a_file_may_use_a_temporary_folder(parsed):
     assert parsed(source + DAG.format(name="etl")).errors == ()
 
 
+def test_a_file_that_safe_mode_skips_is_python_all_the_same(parsed):
+    found = parsed({"helper.py": "x = 1\nx = (\n"})
+    assert found.errors == (ParseFault("helper.py", 2, "syntax", "SyntaxError: '(' was never closed"),)
+
+
 def test_variables_and_connections_that_the_source_names_are_told(parsed):
     found = parsed(
         DAG.format(name="etl")
