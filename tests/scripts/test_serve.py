@@ -255,6 +255,19 @@ class TestFirstLife:
         assert first.removeprefix("first: ") == second.removeprefix("second: ") != ""
         assert (state, made, refused, running, left) == ("success", "200", "412", "0", "204")
 
+    def test_the_readmes_deployment_and_files_do_what_they_say(
+        self, first_life: Life, finished_run: str, tmp_path: Path
+    ) -> None:
+        blocks = [readme_block("hello_world.py"), readme_block("daily.csv")]
+        done = subprocess.run(
+            ["sh", "-eu", "-c", readme_commands(first_life.home) + "".join(blocks)],
+            env=environment(), capture_output=True, text=True, timeout=180, check=True, cwd=tmp_path,
+        )  # fmt: skip
+        valid, state, undone, _digest, total, *content, left = done.stdout.splitlines()[-8:]
+        assert (valid, state, undone) == ("True", "live", "stored")
+        assert (total, content, left) == ("1", ["day,runs", "5,12"], "204")
+        assert not (first_life.home / "dags" / "hello_world.py").exists()
+
     def test_a_second_start_on_the_same_home_is_refused(self, first_life: Life) -> None:
         refused = refusal(first_life.home, free_port())
         assert refused == f'scripts/serve: another scripts/serve is running on the home "{first_life.home}"\n'
