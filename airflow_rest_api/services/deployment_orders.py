@@ -84,6 +84,8 @@ def _found(submission: Submission, *, caller: Caller, sandbox: Sandbox) -> dict[
     report = validation.checked(submission, caller=caller, sandbox=sandbox)
     if not report.valid:
         raise DagRejected(submission.path, report.errors)
+    # Where a DAG comes from is told to those alone who might change it.
+    permitted(report.others, caller)
     for dag_id, place in sorted(report.others.items()):
         raise DagIdTaken(dag_id, place)
     return report.dags

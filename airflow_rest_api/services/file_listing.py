@@ -11,7 +11,7 @@ from itertools import islice
 from airflow_rest_api.services import confined, disk_faults
 from airflow_rest_api.services.roots import Root
 
-# More entries of the disk than these are not looked at for one answer: it takes about a second.
+# More entries of the disk than these are not looked at for one answer, which takes a quarter of a second.
 MOST_ENTRIES = 100_000
 
 

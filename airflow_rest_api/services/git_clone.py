@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_rest_api.services import errors, git_command
 from airflow_rest_api.services.bundles import BundleNotWritable
+from airflow_rest_api.services.disk_faults import DiskFull
 from airflow_rest_api.services.git_command import Finished, GitTimedOut
 
 HEAD, PENDING = "refs/rest_api/head", "refs/rest_api/pending"
@@ -162,8 +163,9 @@ class GitClone:
         if not (self._folder / "HEAD").exists():
             self._locally("init", "--quiet", "--bare", "--template=")
         # Whoever could still need one of these holds the lock that we hold.
-        for left in (*self._folder.rglob("*.lock"), *self._folder.glob("fast_import_crash_*")):
-            left.unlink(missing_ok=True)
+        for names in ("**/*.lock", "objects/**/tmp_*", "fast_import_crash_*"):
+            for left in self._folder.glob(names):
+                left.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove all that was fetched."""
@@ -187,7 +189,7 @@ class GitClone:
             raise RepositoryUnavailable(self._name) from None
 
     def _run(self, *arguments: str, given: bytes = b"", seconds: float = _LOCAL_SECONDS) -> Finished:
-        return git_command.run(
+        finished = git_command.run(
             arguments,
             folder=self._folder,
             environment=self._environment,
@@ -195,6 +197,9 @@ class GitClone:
             given=given,
             kept=self._lock,
         )
+        if finished.is_out_of_room:
+            raise DiskFull(self._name)
+        return finished
 
 
 def _entry(line: str) -> Entry:

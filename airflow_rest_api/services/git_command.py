@@ -48,6 +48,8 @@ _ALWAYS = {
 }
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
 _MOST_LOGGED = 1000
+# What the C library says for ENOSPC, EDQUOT and EFBIG, in the language that is set above.
+_NO_ROOM = (b"No space left on device", b"Disk quota exceeded", b"File too large")
 
 
 class GitTimedOut(Exception):
@@ -61,6 +63,13 @@ class Finished:
     code: int
     out: bytes
     err: bytes
+
+    @property
+    def is_out_of_room(self) -> bool:
+        """Whether it failed because the disk was full."""
+        return self.code == -signal.SIGXFSZ or (
+            self.code != 0 and any(words in self.err for words in _NO_ROOM)
+        )
 
 
 def is_installed() -> bool:

@@ -6,6 +6,7 @@ import os
 import random
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -178,6 +179,8 @@ def while_swapping(rest: clients.Client, root: Path, outside: Path, number: int)
                 # An upload makes the folder where it finds none, which then stands in the way of the next step.
                 with suppress(OSError):
                     step()
+                # Without a rest this thread takes all the time of the others, and fills the disk with folders.
+                time.sleep(0.0005)
             if done.is_set():
                 break
 

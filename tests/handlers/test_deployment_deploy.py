@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from airflow_rest_api.security.access import AirflowPermissions
 from airflow_rest_api.services import deployed_paths
 from airflow_rest_api.services.content import Content
 from airflow_rest_api.services.deployed_paths import Place
@@ -173,6 +174,17 @@ class TestDeployDag:
         assert problem(answer) == (409, "dag-id-taken")
         assert "example_bash_operator.py" in answer.json()["detail"]
         assert contents(folder) == {}
+
+    def test_whose_dag_it_is_is_told_to_nobody_who_may_not_change_it(self, deploy, monkeypatch):
+        asked = AirflowPermissions.may_dag
+
+        def may_dag(self, dag_id, method, access_entity=None):
+            return dag_id != "example_bash_operator" and asked(self, dag_id, method, access_entity)
+
+        monkeypatch.setattr(AirflowPermissions, "may_dag", may_dag)
+        answer = deploy(dag_file("example_bash_operator"))
+        assert answer.status_code == 403, answer.text
+        assert "example_bash_operator.py" not in answer.text
 
     @pytest.mark.parametrize("role", ["op", "user", "viewer", "nobody"])
     def test_it_takes_the_power(self, deploy, folder, role):

@@ -22,6 +22,7 @@ from airflow.providers.git.bundles.git import GitDagBundle
 from airflow_rest_api.services import bundles, confined, git_access, git_command, git_following, publication
 from airflow_rest_api.services.bundles import BundleNotWritable
 from airflow_rest_api.services.content import Content
+from airflow_rest_api.services.disk_faults import DiskFull
 from airflow_rest_api.services.git_clone import RepositoryUnavailable
 from airflow_rest_api.services.git_publication import GitPublication, PushRejected
 from tests.support import git_server
@@ -394,6 +395,21 @@ class TestDyingAndComingBack:
         (git_access.folder_of(bundle.name) / "refs/rest_api/head.lock").touch()
         commit = publish(bundle, "a.py", Content.of_file(b"child"), deployment_id)
         assert (remote.head, remote.show("dags/a.py")) == (commit, b"child")
+
+    def test_a_full_disk_is_told_and_leaves_nothing(self, bundle, remote, monkeypatch, tmp_path):
+        limited = tmp_path / "limited" / "git"
+        limited.parent.mkdir()
+        limited.write_text(f'#!/bin/sh\nulimit -f 64\nexec {shutil.which("git")} "$@"\n')
+        limited.chmod(0o755)
+        GitPublication(bundle).read("a.py")
+        large = Content.of_file(os.urandom(1 << 20))
+        with monkeypatch.context() as context:
+            context.setenv("PATH", f"{limited.parent}:{os.environ['PATH']}")
+            with pytest.raises(DiskFull):
+                publish(bundle, "a.py", large)
+        assert remote.show("dags/a.py") == OLD.data
+        assert publish(bundle, "a.py", large) == remote.head
+        assert list(git_access.folder_of(bundle.name).rglob("tmp_*")) == []
 
     def test_a_clone_that_is_broken_is_made_anew(self, bundle, remote):
         GitPublication(bundle).read("a.py")

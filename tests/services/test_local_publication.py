@@ -68,7 +68,7 @@ def test_the_folder_that_a_reader_has_open_is_never_half_of_each(tmp_path):
     reader = threading.Thread(target=look)
     reader.start()
     for number in range(30):
-        publish(tmp_path, "etl", OTHER if number % 2 else FOLDER)
+        publish(tmp_path, "etl", OTHER if number % 2 else FOLDER, str(number))
     stopping.set()
     reader.join()
     assert set(seen) <= {("etl.py", "lib"), ("etl.py", "other.py")}
