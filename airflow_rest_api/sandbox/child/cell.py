@@ -232,7 +232,6 @@ def _sent(dags: Path) -> Iterator[Path]:
 
 def _limit(seconds: float) -> None:
     limits = {
-        resource.RLIMIT_CPU: int(seconds) + 1,
         resource.RLIMIT_AS: MEMORY_BYTES,
         resource.RLIMIT_FSIZE: 16 << 20,
         # Each may hold a fifth of a megabyte of the kernel's that nobody counts.
@@ -240,9 +239,12 @@ def _limit(seconds: float) -> None:
         resource.RLIMIT_NPROC: 64,
         resource.RLIMIT_CORE: 0,
     }
-    for what, most in limits.items():
+    pairs = {what: (most, most) for what, most in limits.items()}
+    # At the first number a process ends by a signal that says why, at the second it is killed.
+    pairs[resource.RLIMIT_CPU] = (int(seconds) + 1, int(seconds) + 3)
+    for what, pair in pairs.items():
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(what, (most, most))
+            resource.setrlimit(what, pair)
 
 
 def _keep_only(kept: list[int]) -> None:
