@@ -8,24 +8,37 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from typing import Any
+from uuid import uuid4
 
 from airflow.api.common import delete_dag as airflow
 from airflow.exceptions import DagNotFound as NotThere
 from airflow.models.dag import DagModel
 from airflow.sdk.exceptions import AirflowException
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import bundles, confined, dag, durable_file, errors, parsing
+from airflow_rest_api.services import (
+    bundles,
+    confined,
+    dag,
+    deployed_paths,
+    deployment_storing,
+    durable_file,
+    errors,
+    parsing,
+)
 from airflow_rest_api.services.bundles import Bundle
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import reading, write
+from airflow_rest_api.services.deployed_paths import Place
 from airflow_rest_api.services.states import Precondition
 
-_DAG = DagModel.__table__.c
+_TABLE: Any = DagModel.__table__
+_DAG = _TABLE.c
 # How long a parse of a file may take at most that is waited for, since it may still bring the DAG back.
 MOST_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
+_SETTLE_SECONDS = 0.5
 
 
 class DagIsRunning(errors.Conflict):
@@ -65,8 +78,8 @@ class FileLeft(errors.Conflict):
 def delete_dag(dag_id: str, *, delete_file: bool, precondition: Precondition, caller: Caller) -> None:
     """Delete a DAG with its runs; the event log stays. With ``delete_file`` the file goes as well, and the DAG with it.
 
-    Raises `DagNotFound`, `DagIsRunning`, `StateChanged`, and for the file `SwitchOff`, `PowerMissing` and
-    `FileNotRemovable`, all of which leave both as they are; and `FileLeft`.
+    Raises `DagNotFound`, `DagIsRunning`, `StateChanged`, and for the file `SwitchOff`, `PowerMissing`,
+    `FileNotRemovable`, `DeploymentInProgress` and `PlacesOverlap`, all of which leave both as they are; and `FileLeft`.
     """
     if not delete_file:
         write(lambda session: _delete(session, dag_id, precondition))
@@ -74,18 +87,26 @@ def delete_dag(dag_id: str, *, delete_file: bool, precondition: Precondition, ca
     caller.permissions.require_switch("deploy_enabled")
     caller.permissions.require_power("deploy")
     bundle, path = _place(dag_id)
-    with _removable(dag_id, bundle, path) as remove:
+    place, holder = Place(bundle.name, path), str(uuid4())
+    with (
+        deployed_paths.claimed(place, holder, deployment_storing.resolve) as claim,
+        _removable(dag_id, bundle, path) as remove,
+    ):
         seconds = write(lambda session: _delete(session, dag_id, precondition))
         gone = datetime.now(timezone.utc)
         # Not before: a DAG processor that finds the file gone updates the rows, and ends when they are deleted in
         # that moment (`DagFileProcessorManager.deactivate_deleted_dags`, Airflow 3.3).
         remove()
+        # What was deployed there is there no more, and cannot be undone.
+        write(lambda session: claim.release(session, current=None))
     _keep_away(dag_id, gone, min(seconds + 2 * _LOOK_SECONDS, MOST_SECONDS))
 
 
-def _delete(session: Session, dag_id: str, precondition: Precondition) -> float:
+def _delete(session: Session, dag_id: str, precondition: Precondition | None = None) -> float:
     """Delete the rows of a DAG; return how many seconds its file was last parsed for."""
-    precondition.require(dag.locked(session, dag_id))
+    state = dag.locked(session, dag_id)
+    if precondition is not None:
+        precondition.require(state)
     seconds = session.scalar(select(_DAG.last_parse_duration).where(_DAG.dag_id == dag_id))
     try:
         airflow.delete_dag(dag_id, session=session)
@@ -174,5 +195,13 @@ def _keep_away(dag_id: str, gone: datetime, seconds: float) -> None:
         with reading() as session:
             found = parsing.parses(session, gone, _DAG.dag_id == dag_id)
         if found:
-            write(lambda session: airflow.delete_dag(dag_id, session=session))
+            # A DAG processor is about to find the file gone. It changes no row that is stale already, so that none
+            # may be missing to it.
+            write(
+                lambda session: session.execute(
+                    update(_TABLE).where(_DAG.dag_id == dag_id).values(is_stale=True)
+                )
+            )
+            time.sleep(_SETTLE_SECONDS)
+            write(lambda session: _delete(session, dag_id))
             return

@@ -33,7 +33,8 @@ class DagRejected(errors.Unprocessable):
     def __init__(self, path: str, faults: list[dict[str, Any]]) -> None:
         first = faults[0]["message"].strip().splitlines()[-1:] or [""]
         super().__init__(
-            f"'{path}' cannot be imported: {first[0][:300]} Nothing was stored; `errors` has all that was found.",
+            f"'{path}' cannot be imported: {first[0][:300].rstrip('.')}."
+            " Nothing was stored; `errors` has all that was found.",
             errors=faults,
         )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from airflow_rest_api.sandbox import verdict
+from airflow_rest_api.sandbox.box import Sandbox
 from airflow_rest_api.sandbox.verdict import ParsedDag, ParseFault
+from tests.sandbox.conftest import written
 
 DAG = """
 from airflow.sdk import DAG
@@ -95,6 +97,11 @@ def test_a_file_may_use_a_temporary_folder(parsed):
     assert parsed(source + DAG.format(name="etl")).errors == ()
 
 
+def test_a_file_that_safe_mode_skips_is_python_all_the_same(parsed):
+    found = parsed({"helper.py": "x = 1\nx = (\n"})
+    assert found.errors == (ParseFault("helper.py", 2, "syntax", "SyntaxError: '(' was never closed"),)
+
+
 def test_variables_and_connections_that_the_source_names_are_told(parsed):
     found = parsed(
         DAG.format(name="etl")
@@ -139,6 +146,20 @@ dag = DAG(str(Path(__file__).with_name('old').exists()), schedule=None)
 """
     found = parsed({"team/dag.py": source}, beside={"team/old": "", "x": ""}, replaced=replaced)
     assert [dag.dag_id for dag in found.dags] == [is_there]
+
+
+def test_a_bundle_that_is_a_folder_for_uploads_as_well_is_seen(tmp_path):
+    folder, place = (
+        written(tmp_path / "sent", {"dag.py": "import neighbour\n" + DAG.format(name="etl")}),
+        tmp_path / "b",
+    )
+    beside = written(place, {"neighbour.py": "", ".rest_api/staging/x.py": "", "hidden/.rest_api/y": ""})
+    box = Sandbox(hidden=[tmp_path, place, place / "hidden", place / ".rest_api" / "staging"])
+    try:
+        found = box.validate(folder, bundle_name="drafts", beside=beside)
+    finally:
+        box.stop()
+    assert [dag.dag_id for dag in found.dags] == ["etl"]
 
 
 REST = '"errors": [], "variables": [], "connections": []'

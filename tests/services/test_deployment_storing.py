@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime, timedelta, timezone
+from unittest import mock
 from uuid import uuid4
 
 import pytest
@@ -324,3 +325,26 @@ class TestAfterADeath:
     @staticmethod
     def death(*_, **__):
         raise Died
+
+
+def test_a_dag_that_is_deleted_with_its_file_waits_for_its_deployment_and_ends_it(
+    folder, dag_id, monkeypatch
+):
+    from airflow_rest_api.services import dag_deletion
+    from tests.support import parser
+
+    admin, precondition = mock.Mock(), mock.Mock()
+    new = store(order("etl.py", Content.of_file(dag_file(dag_id)), {dag_id: "etl.py"}))["deployment_id"]
+    parser.parse(folder, "etl.py", 0.0, deployments.BUNDLE)
+    options = {"delete_file": True, "precondition": precondition, "caller": admin}
+    with deployed_paths.claimed(Place("trial", "etl.py"), "somebody", lambda *_: None):
+        monkeypatch.setattr(deployed_paths, "PATIENCE_SECONDS", 0.2)
+        with pytest.raises(deployed_paths.DeploymentInProgress):
+            dag_deletion.delete_dag(dag_id, **options)
+    assert (folder / "etl.py").exists()
+    dag_deletion.delete_dag(dag_id, **options)
+    assert not (folder / "etl.py").exists()
+    assert current("etl.py") is None
+    with pytest.raises(NoLongerCurrent):
+        store(order("etl.py", None), StillCurrent(new))
+    assert holders() == []

@@ -68,7 +68,8 @@ def _parsed(root: Path, path: str, bundle_name: str) -> Json:
     if fault:
         return {**result, "errors": [fault]}
     if not might_contain_dag(str(root / path), True):
-        return {**result, "ignored": True}
+        # Nobody runs it as a DAG file; a module that another one imports has to be Python all the same.
+        return {**result, "ignored": True, "errors": _unreadable(source)}
     bag = DagBag(
         dag_folder=str(root / path),
         collect_dags=False,
@@ -99,6 +100,16 @@ def _source(place: Path) -> tuple[str, Json | None]:
     except UnicodeDecodeError as fault:
         line = data.count(b"\n", 0, fault.start) + 1
         return "", {"line": line, "kind": "encoding", "message": "The file is not UTF-8."}
+
+
+def _unreadable(source: str) -> list[Json]:
+    try:
+        compile(source, "module", "exec", dont_inherit=True)
+    except SyntaxError as fault:
+        return [{"line": fault.lineno, "kind": "syntax", "message": f"{type(fault).__name__}: {fault.msg}"}]
+    except (ValueError, RecursionError, MemoryError) as fault:
+        return [{"line": None, "kind": "syntax", "message": f"{type(fault).__name__}: {fault}"[:_MOST_TEXT]}]
+    return []
 
 
 def _mentioned(source: str) -> Json:

@@ -159,8 +159,8 @@ def _bind(source: str, place: Path) -> None:
 def _seal(root: Path) -> None:
     """Let nothing be written but below the places made for it; what is mounted within a bundle is sealed as well."""
     for place in kernel.mounts_below(root):
-        if place.relative_to(root) in _WRITABLE:
-            continue
+        if place.relative_to(root) in _WRITABLE or not place.exists():
+            continue  # what is not there lies under another mount, and cannot be reached
         # Without root's rights a flag that the outer mount has cannot be taken off: they are kept as they are.
         kept = os.statvfs(place).f_flag & (kernel.MS_NODEV | kernel.MS_NOEXEC)
         flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kept
@@ -178,11 +178,12 @@ def _hide(place: Path) -> None:
 
 def _hide_within(beside: Path, place: Path, hidden: Iterable[Path]) -> None:
     """Hide what the bundle's folder has of it, and what is not its content: a clone's history and credentials."""
-    for name in _NO_CONTENT:
-        _hide(place / name)
-    for path in hidden:
-        if path.is_relative_to(beside):
-            _hide(place / path.relative_to(beside))
+    within = {beside / name for name in _NO_CONTENT}
+    # The bundle itself may be among them, as a folder into which files are uploaded: it is to be seen here.
+    within |= {path for path in hidden if path != beside and path.is_relative_to(beside)}
+    # The outer before the inner, which is gone then.
+    for path in sorted(within, key=lambda path: len(path.parts)):
+        _hide(place / path.relative_to(beside))
 
 
 def _tmpfs(place: Path, options: str) -> None:
