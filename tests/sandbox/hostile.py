@@ -153,6 +153,9 @@ if ctypes.CDLL(None, use_errno=True).ptrace(16, 1, 0, 0) == -1: raise OSError('n
     "a full /tmp": """
 for number in range(100): open(f'/tmp/{number}', 'wb').write(bytes(1 << 22))
 """,
+    "too many empty files": """
+for number in range(10_000): open(f'/dev/shm/{number}', 'w').close()
+""",
     "too many files": "files = [open('/dev/null') for _ in range(1000)]",
     "too many processes": """
 for _ in range(100):

@@ -199,6 +199,11 @@ def test_it_runs_as_nobody_in_a_namespace_without_any_right(parsed):
     assert fault.message == f"ValueError: [False, '{'0' * 16}', '{'0' * 16}', '1']"
 
 
+def test_it_is_the_first_to_end_where_memory_runs_short(parsed):
+    (fault,) = parsed(hostile.HEAD + "raise ValueError(open('/proc/self/oom_score_adj').read())").errors
+    assert fault.message == "ValueError: 1000"
+
+
 def test_one_file_cannot_speak_for_another(parsed):
     bad = hostile.HEAD + "os._exit(0)\n"
     found = parsed({"a.py": hostile.GOOD, "b.py": bad, "c.py": hostile.GOOD})

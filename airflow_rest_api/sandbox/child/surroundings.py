@@ -72,7 +72,7 @@ def enter(plan: Plan) -> None:
     """
     kernel.unshare(_OTHERS)
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
-    _tmpfs(plan.stage, "size=2g,mode=755")
+    _tmpfs(plan.stage, "size=2g,nr_inodes=64k,mode=755")
     _furnish(plan)
     _seal(plan.stage)
     kernel.pivot_root(str(plan.stage))
@@ -110,7 +110,7 @@ def _furnish(plan: Plan) -> None:
     root = plan.stage
     for place in _WRITABLE:
         (root / place).mkdir(parents=True)
-        _tmpfs(root / place, "size=16m,mode=1777")
+        _tmpfs(root / place, "size=16m,nr_inodes=4k,mode=1777")
     # Afterwards, since Python may be installed below one of them.
     for path, is_hidden in _by_depth(plan):
         if is_hidden:
