@@ -29,6 +29,8 @@ from airflow_rest_api.sandbox.verdict import ParseFault, Strength, Verdict
 # As long as Airflow gives a file (`[core] dagbag_import_timeout`).
 SECONDS = 30.0
 AT_ONCE = 2
+# Of the temporary folder of each parse.
+CELL_PREFIX = "rest-api-cell-"
 # Calls that parse or wait for that, by default; each of them holds a thread of the service.
 PLACES = 8
 # How long a request waits for its turn, and the server may take to import Airflow on a busy machine.
@@ -109,7 +111,7 @@ class Sandbox:
         """
         begin = time.monotonic()
         sent = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.py")) if path.is_file()]
-        with self._turn(), tempfile.TemporaryDirectory(prefix="rest-api-cell-") as stage:
+        with self._turn(), tempfile.TemporaryDirectory(prefix=CELL_PREFIX) as stage:
             # The server's own user must be able to enter it, whoever that is.
             Path(stage).chmod(0o755)
             request = {

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from airflow_rest_api.sandbox.box import Sandbox, SandboxBusy, SandboxUnavailable
+from airflow_rest_api.sandbox.box import CELL_PREFIX, Sandbox, SandboxBusy, SandboxUnavailable
 from airflow_rest_api.sandbox.verdict import Verdict
-from airflow_rest_api.services import configuration, errors
-from airflow_rest_api.services.submission import Submission
+from airflow_rest_api.services import configuration, errors, leftovers
+from airflow_rest_api.services.submission import FOLDER_PREFIX, Submission
 
 
 class CheckersBusy(errors.Unavailable):
@@ -39,6 +39,7 @@ def of_installation(upload_roots: Iterable[Path], worker_threads: int) -> Sandbo
 
     A third of the ``worker_threads`` is always left to other requests, however long files take.
     """
+    leftovers.sweep([CELL_PREFIX, FOLDER_PREFIX])
     home = configuration.home()
     hidden = [home, configuration.file_path(), *upload_roots]
     # As Airflow's processes have it; the bundle itself is in front.

@@ -17,6 +17,8 @@ from airflow_rest_api.services.uploads import Upload
 
 # Python repeats itself, and is packed to a fifth or less.
 UNPACKED_FACTOR = 10
+# Of the temporary folder of each submission.
+FOLDER_PREFIX = "rest-api-submission-"
 _ENDING = re.compile(r"\.(?:zip|tar\.gz|tgz)$", re.IGNORECASE)
 # What every process of Airflow imports from the folder of DAGs, if it is there.
 _SETTINGS = "airflow_local_settings"
@@ -91,7 +93,7 @@ def submitted(form: Mapping[str, Any], *, max_file_kib: int) -> Iterator[Submiss
     """
     bundle, most = bundles.writable(form.get("bundle_name")), max_file_kib * 1024
     path, upload, content = _read(form.get("dag_file"), form.get("archive"), form.get("path"), most)
-    with tempfile.TemporaryDirectory(prefix="rest-api-submission-") as name:
+    with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as name:
         folder = Path(name)
         _lay_out(content, folder / path)
         yield Submission(bundle, path, upload.sha256, content, folder)

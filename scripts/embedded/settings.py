@@ -107,7 +107,9 @@ def prepare(wishes: Wishes, environ: Mapping[str, str]) -> Login:
             f'the home "{home.path}" has {" ".join(unfit)!r} in its name: Airflow cannot use such a path'
         )
     for folder in ("", "dags", "files", "logs", "plugins", "config"):
-        (home.path / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        # DAG files are checked by a user without rights, who reads what they import; nobody else gets into the home.
+        mode = 0o755 if folder in ("dags", "plugins") else 0o700
+        (home.path / folder).mkdir(mode=mode, parents=True, exist_ok=True)
     # Copied, so that every process that uses the home finds it: Airflow puts this folder on its search path.
     connections = Path(__file__).with_name("sqlite.py").read_text(encoding="utf-8")
     _write_private(home.path / "config" / "embedded_sqlite.py", connections)
