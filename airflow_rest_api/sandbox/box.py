@@ -143,11 +143,7 @@ class Sandbox:
         if self._strength is None:
             with tempfile.TemporaryDirectory(prefix="rest-api-probe-") as folder:
                 command = [sys.executable, "-m", f"{_SERVER}.surroundings", folder]
-                environment = _environment(Path(folder))
-                found = subprocess.run(
-                    command, env=environment, cwd=folder, capture_output=True, check=False, timeout=60
-                )
-            self._strength = "full" if found.stdout == b"full" else "weak"
+                self._strength = "full" if _said(command, Path(folder)) == b"full" else "weak"
         return self._strength
 
     @contextmanager
@@ -210,6 +206,22 @@ def _one_of(semaphore: threading.Semaphore, seconds: float) -> Iterator[None]:
         yield
     finally:
         semaphore.release()
+
+
+def _said(command: list[str], folder: Path) -> bytes | None:
+    """Return what a command wrote in the sandbox's environment, None for one that does not end in time."""
+    try:
+        found = subprocess.run(
+            command,
+            env=_environment(folder),
+            cwd=folder,
+            capture_output=True,
+            check=False,
+            timeout=_START_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return found.stdout
 
 
 def _nothing() -> None:

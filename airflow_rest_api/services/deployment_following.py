@@ -36,6 +36,8 @@ _RESTART = timedelta(seconds=15)
 _PATIENCE = timedelta(minutes=10)
 _AGAIN = timedelta(seconds=10)
 _SOON = timedelta(seconds=1)
+# A repository that does not answer is not asked four times a second.
+_AFTER_FAULT = timedelta(seconds=5)
 
 
 class Following:
@@ -47,6 +49,8 @@ class Following:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wake, self._stopping = threading.Event(), threading.Event()
+        # Deployments at which something failed, and when to look at them again.
+        self._later: dict[str, datetime] = {}
 
     def run(self) -> None:
         """Follow what was just stored, without waiting for the next look."""
@@ -83,8 +87,11 @@ class Following:
         """Move all deployments on as far as they are; tell whether there are some that have not come to an end."""
         with reading() as session:
             waiting = rows.unfinished(session)
+        now = _now()
+        self._later = {name: when for name, when in self._later.items() if when > now}
         for row in waiting:
-            self._follow(row)
+            if row.id not in self._later:
+                self._follow(row)
         return bool(waiting)
 
     def _follow(self, row: Any) -> None:
@@ -92,6 +99,7 @@ class Following:
             follow(row)
         except Exception:
             log.exception("The deployment %s could not be followed", row.id)
+            self._later[row.id] = _now() + _AFTER_FAULT
             self._on_fault()
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -35,6 +36,22 @@ def sleeper():
     sleep()
 
 sleeper()
+"""
+
+# Runs for so many seconds, and returns what tells one deployment from another.
+DEPLOYED = """
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def deployed():
+    @task
+    def work():
+        import time
+        time.sleep({seconds})
+        return "deployed {value}"
+    work()
+
+deployed()
 """
 
 pytestmark = [pytest.mark.xdist_group("serve"), pytest.mark.timeout(240)]
@@ -184,9 +201,29 @@ def finished_run(first_life: Life) -> str:
         return run_to_success(client)
 
 
-def run_to_success(client: httpx.Client) -> str:
-    dag_run_id = trigger(client, EXAMPLE)
-    path = f"/dags/{EXAMPLE}/dagRuns/{dag_run_id}"
+def post_dag(client: httpx.Client, source: str) -> httpx.Response:
+    files = {"dag_file": ("deployed.py", source.encode())}
+    return client.post("/deployments", files=files, data={"force": "true", "unpause": "true"})
+
+
+def deploy(client: httpx.Client, source: str) -> dict[str, Any]:
+    answer = post_dag(client, source).raise_for_status()
+    path = f"/deployments/{answer.json()['deployment_id']}"
+    found: dict[str, Any] = client.get(path, params={"wait": 60}, timeout=90).json()
+    return found
+
+
+def log_of(client: httpx.Client, dag_run_id: str) -> str:
+    path = f"/dags/deployed/dagRuns/{dag_run_id}/taskInstances/work/logs/1"
+    return client.get(path, params={"full_content": True}).text
+
+
+def run_to_success(client: httpx.Client, dag_id: str = EXAMPLE) -> str:
+    return success_of(client, dag_id, trigger(client, dag_id))
+
+
+def success_of(client: httpx.Client, dag_id: str, dag_run_id: str) -> str:
+    path = f"/dags/{dag_id}/dagRuns/{dag_run_id}"
     wait_for(
         lambda: client.get(path).json()["state"] in {"success", "failed"}, 90, lambda: client.get(path).text
     )
@@ -267,6 +304,21 @@ class TestFirstLife:
         assert (valid, state, undone) == ("True", "live", "stored")
         assert (total, content, left) == ("1", ["day,runs", "5,12"], "204")
         assert not (first_life.home / "dags" / "hello_world.py").exists()
+
+    def test_the_next_run_runs_what_was_deployed_and_a_broken_file_interrupts_nothing(
+        self, first_life: Life, finished_run: str
+    ) -> None:
+        with first_life.client() as client:
+            assert deploy(client, DEPLOYED.format(value="first", seconds=0))["state"] == "live"
+            assert "deployed first" in log_of(client, run_to_success(client, "deployed"))
+            assert deploy(client, DEPLOYED.format(value="second", seconds=8))["state"] == "live"
+            dag_run_id = trigger(client, "deployed")
+            broken = post_dag(client, DEPLOYED.format(value="third", seconds="("))
+            assert (broken.status_code, broken.json()["errors"][0]["kind"]) == (422, "syntax")
+            assert "deployed second" in log_of(client, success_of(client, "deployed", dag_run_id))
+            # It is what is served still, and Airflow has never met a file that it could not import.
+            assert "deployed second" in client.get("/dagSources/deployed").json()["content"]
+            assert client.get("/importErrors").json()["total_entries"] == 0
 
     def test_a_second_start_on_the_same_home_is_refused(self, first_life: Life) -> None:
         refused = refusal(first_life.home, free_port())

@@ -359,3 +359,23 @@ class TestThread:
         Following(lambda: faults.append(1)).look()
         assert faults == [1]
         assert found(good).state == "live"
+
+
+def test_a_deployment_at_which_something_failed_is_left_alone_for_a_while(dag_id, folder, monkeypatch):
+    deployed(dag_id)
+    looks, faults = [], []
+
+    def fail(row):
+        looks.append(row.id)
+        raise ConnectionError("the repository is away")
+
+    monkeypatch.setattr(deployment_following, "follow", fail)
+    following = Following(lambda: faults.append("fault"))
+    assert following.look()
+    assert following.look()
+    assert len(looks) == len(faults) == len(set(looks))
+    monkeypatch.setattr(deployment_following, "_AFTER_FAULT", timedelta(seconds=-1))
+    following = Following()
+    following.look()
+    following.look()
+    assert len(looks) == 3 * len(set(looks))
