@@ -7,6 +7,7 @@ is collected, and nothing that is imported at the top of this module imports Air
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -131,6 +132,15 @@ def no_failed_logins(database_of_the_test: None) -> Iterator[None]:
         # A look first: hardly any test fails to log in, and a write waits for others.
         if session.execute(login_failure.select().limit(1)).first():
             session.execute(login_failure.delete())
+
+
+@pytest.fixture(autouse=True)
+def nobody_follows(database_of_the_test: None) -> Iterator[None]:
+    """Let no thread that follows deployments outlive its test: another one may put the sessions away."""
+    yield
+    following = sys.modules.get("airflow_rest_api.services.deployment_following")
+    if following is not None:
+        following.stop_all()
 
 
 @pytest.fixture

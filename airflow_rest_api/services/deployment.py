@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -107,8 +107,8 @@ def deploy_dag(
 
     Raises what `submitted`, `deployment_orders.made` and `deployment_storing.store` raise: then nothing was stored.
     """
-    began, new_id = datetime.now(timezone.utc), planned_id()
-    if is_repeated(new_id):
+    began, (new_id, is_repeated) = datetime.now(timezone.utc), planned()
+    if is_repeated:
         return deployment_storing.again(new_id)
     with submitted(form, max_file_kib=workshop.max_file_kib) as submission:
         order = deployment_orders.made(form, submission, caller=client.caller, sandbox=workshop.sandbox)
@@ -125,8 +125,8 @@ def rollback_deployment(
 
     Raises `DeploymentNotFound`, `NoLongerCurrent`, `ContentNotKept`, `Denied`, `BundleNotWritable`.
     """
-    new_id = planned_id()
-    if is_repeated(new_id):
+    new_id, is_repeated = planned()
+    if is_repeated:
         return deployment_storing.again(new_id)
     with reading() as session:
         row = _visible(session, deployment_id, client.caller)
@@ -155,19 +155,30 @@ def rollback_deployment(
     return entry
 
 
-def planned_id() -> str:
-    """Return the id of what the present call makes, the same for each repetition of a call with a key."""
-    planned = retries.planned_id()
-    return str(UUID(planned) if planned else uuid4())
+def planned() -> tuple[str, bool]:
+    """Return the id of what the present call makes, and whether an earlier attempt at the call has made it.
+
+    It is the same for each repetition of a call with a key, until an attempt was lost before anything was stored:
+    that one is done again, as another deployment.
+    """
+    given = retries.planned_id()
+    deployment_id = UUID(given) if given else uuid4()
+    while (row := _resolved(str(deployment_id))) is not None:
+        if not rows.is_lost(row):
+            return str(deployment_id), True
+        deployment_id = uuid5(deployment_id, rows.LOST)
+    return str(deployment_id), False
 
 
-def is_repeated(deployment_id: str) -> bool:
-    """Tell whether the deployment was begun by an earlier attempt at the present call, which is then resolved."""
+def _resolved(deployment_id: str) -> Any:
+    """Read a deployment; one whose process died in the middle is brought to an end first."""
     with reading() as session:
         row = rows.read(session, deployment_id)
-    if row is not None and row.state == rows.CHECKED:
-        deployment_storing.resolve_if_lost(row)
-    return row is not None
+    if row is None or row.state != rows.CHECKED:
+        return row
+    deployment_storing.resolve_if_lost(row)
+    with reading() as session:
+        return rows.read(session, deployment_id)
 
 
 def _visible(session: Session, deployment_id: str, caller: Caller) -> Any:

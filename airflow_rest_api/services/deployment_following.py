@@ -6,11 +6,13 @@ Each step is a change of the row from the state in which it was read: of many fo
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -38,6 +40,11 @@ _AGAIN = timedelta(seconds=10)
 _SOON = timedelta(seconds=1)
 # A repository that does not answer is not asked four times a second.
 _AFTER_FAULT = timedelta(seconds=5)
+_STOP_SECONDS = 5.0
+
+
+# Whoever follows at present in this process.
+_FOLLOWING: WeakSet[Following] = WeakSet()
 
 
 class Following:
@@ -63,11 +70,17 @@ class Following:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._keep, name="rest-api-following", daemon=True)
                 self._thread.start()
+                _FOLLOWING.add(self)
 
     def stop(self) -> None:
-        """Follow nothing any more."""
-        self._stopping.set()
-        self._wake.set()
+        """Follow nothing any more, after what is being looked at; `run` and `keep` begin anew."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._stopping.set()
+            self._wake.set()
+            if thread is not None:
+                thread.join(_STOP_SECONDS)
+            self._stopping.clear()
 
     def _keep(self) -> None:
         while not self._stopping.is_set():
@@ -101,6 +114,16 @@ class Following:
             log.exception("The deployment %s could not be followed", row.id)
             self._later[row.id] = _now() + _AFTER_FAULT
             self._on_fault()
+
+
+def stop_all() -> None:
+    """Stop all following in this process: at its end, Airflow puts its sessions away before threads end."""
+    for following in list(_FOLLOWING):
+        following.stop()
+        _FOLLOWING.discard(following)
+
+
+atexit.register(stop_all)
 
 
 def follow(row: Any) -> None:

@@ -23,6 +23,8 @@ CHECKED, STORED, PARSED = "checked", "stored", "parsed"
 LIVE, FAILED, ROLLED_BACK = "live", "failed", "rolled_back"
 UNFINISHED = (CHECKED, STORED, PARSED)
 TERMINAL = (LIVE, FAILED, ROLLED_BACK)
+# The kind of error of a deployment whose process died before its content was stored.
+LOST = "lost"
 # Of how many deployments of a place the content is kept; the last of them can be taken back to the one before it.
 KEPT = 10
 
@@ -64,6 +66,11 @@ class Origin:
     caller_name: str
     client: str | None
     began: datetime
+
+
+def is_lost(row: Any) -> bool:
+    """Tell whether a deployment came to nothing because its process died before anything was stored."""
+    return row.state == FAILED and any(error["kind"] == LOST for error in row.errors)
 
 
 def begin(

@@ -220,6 +220,6 @@ def _lost(session: Session, claim: Claim) -> None:
     row = rows.read(session, claim.holder)
     deployed_dags.forget_new(session, row.options["new_dags"])
     fault = rows.error(
-        row.path, "lost", "The service ended before the content was stored; nothing was changed."
+        row.path, rows.LOST, "The service ended before the content was stored; nothing was changed."
     )
     rows.advance(session, row, rows.FAILED, errors=[fault])

@@ -333,6 +333,7 @@ class TestThread:
         following = Following()
         new = deployed(dag_id)
         following.run()
+        thread = following._thread
         parse("etl.py")
         try:
             deadline = time.monotonic() + 10
@@ -341,8 +342,7 @@ class TestThread:
         finally:
             following.stop()
         assert found(new).state == "live"
-        following._thread.join(5)
-        assert not following._thread.is_alive()
+        assert not thread.is_alive()
 
     def test_a_fault_is_counted_and_stops_nobody_else(self, folder, dag_id, parse, monkeypatch):
         faults = []

@@ -167,3 +167,11 @@ class Wire:
 
     def __exit__(self, *_: object) -> None:
         self.socket.close()
+
+
+def until(condition, seconds=5.0):
+    """Wait for what happens by itself soon; tell whether it has."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()

@@ -166,13 +166,13 @@ class TestDownloads:
         assert response.headers["content-length"] == str(len(self.CONTENT))
         assert response.headers["content-type"] == "application/octet-stream"
         assert response.headers["content-disposition"] == "attachment; filename*=UTF-8''%C3%A4%0D%0A%22.bin"
-        assert [download.file.closed for download in made] == [True]
+        assert small.until(lambda: [download.file.closed for download in made] == [True])
 
     def test_an_empty_file_is_an_answer(self, build, get_a, path, made):
         path.write_bytes(b"")
         response = build(FILE, {"get_a": get_a}).get("a")
         assert (response.status_code, response.content, response.headers["content-length"]) == (200, b"", "0")
-        assert made[0].file.closed
+        assert small.until(lambda: made[0].file.closed)
 
     def test_who_has_the_file_is_told_so(self, build, get_a, path, made):
         client = build(FILE, {"get_a": get_a})
@@ -183,7 +183,7 @@ class TestDownloads:
         changed = client.get("a", headers={"If-None-Match": tag})
         assert (changed.status_code, changed.content) == (200, self.CONTENT[:-1])
         assert changed.headers["etag"] != tag
-        assert [download.file.closed for download in made] == [True] * 3
+        assert small.until(lambda: [download.file.closed for download in made] == [True] * 3)
 
     def test_a_file_with_a_state_has_it_in_its_tag(self, build, get_a):
         client = build(FILE, {"get_a": lambda: Stated(get_a(), ("x",))})
@@ -195,7 +195,7 @@ class TestDownloads:
         assert (head.status_code, head.content) == (200, b"")
         for name in ("content-length", "etag", "content-type", "content-disposition"):
             assert head.headers[name] == got.headers[name]
-        assert [download.file.closed for download in made] == [True, True]
+        assert small.until(lambda: [download.file.closed for download in made] == [True, True])
 
     def test_a_file_that_becomes_shorter_breaks_the_answer_off(
         self, monkeypatch, metadata_database, path, get_a, made

@@ -86,13 +86,6 @@ def status(wire):
     return code, json.loads(body)
 
 
-def until(condition, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return condition()
-
-
 class Waiting:
     """An application whose handler reads the file when it is told to."""
 
@@ -222,9 +215,9 @@ class TestEnds:
     def test_a_client_that_goes_leaves_nothing_behind(self, wire, seen, opened, size):
         body = form(part("file", b"x" * size, "a"), part("root", "r"))
         wire.send(*POST, length(len(body)), body=body[:-20])
-        assert until(lambda: len(opened) == 1)
+        assert small.until(lambda: len(opened) == 1)
         wire.socket.close()
-        assert until(lambda: opened[0].closed)
+        assert small.until(lambda: opened[0].closed)
         assert seen == []
 
     @pytest.mark.parametrize("around", [lambda app: app, behind_airflow], ids=["standalone", "mounted"])
@@ -235,8 +228,8 @@ class TestEnds:
                 assert waiting.begun.wait(5)
             time.sleep(0.1)
             waiting.go_on.set()
-            assert until(lambda: waiting.read == [10])
-            assert until(lambda: opened[0].closed)
+            assert small.until(lambda: waiting.read == [10])
+            assert small.until(lambda: opened[0].closed)
 
     def test_a_handler_keeps_the_file_when_its_request_is_cancelled(self, waiting, opened):
         async def cancel():
@@ -259,15 +252,15 @@ class TestEnds:
 
         asyncio.run(cancel())
         waiting.go_on.set()
-        assert until(lambda: waiting.read == [10])
-        assert until(lambda: opened[0].closed)
+        assert small.until(lambda: waiting.read == [10])
+        assert small.until(lambda: opened[0].closed)
 
     def test_a_client_that_goes_leaves_nothing_behind_in_airflow_either(self, application, seen, opened):
         with small.serving(behind_airflow(application)) as address:
             with Wire(address) as wire:
                 wire.send(*POST, length(len(WHOLE)), body=WHOLE[:-20])
-                assert until(lambda: len(opened) == 1)
-            assert until(lambda: opened[0].closed)
+                assert small.until(lambda: len(opened) == 1)
+            assert small.until(lambda: opened[0].closed)
             with Wire(address) as wire:
                 wire.send(*CHUNKED, body=chunk(WHOLE) + chunk(b""))
                 assert status(wire)[0] == 200
