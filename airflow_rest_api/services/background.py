@@ -6,6 +6,7 @@ begin them. Work is done in threads of its own, so that it holds no thread of a 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import socket
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
+from weakref import WeakSet
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
@@ -43,6 +45,7 @@ Work = Callable[[Json, "Report"], "Json | None"]
 # longest that dead work may look alive.
 LEASE = timedelta(seconds=30)
 RENEW_SECONDS = 10.0
+_STOP_SECONDS = 5.0
 THREADS = 2
 LOG_CHARACTERS = 16_000
 
@@ -98,6 +101,10 @@ class Report:
 
         if not write(work):
             raise Stopped
+
+
+# Whoever renews leases at present in this process.
+_KEEPING: WeakSet[Background] = WeakSet()
 
 
 class Background:
@@ -159,10 +166,13 @@ class Background:
             if self._keeper is None:
                 self._keeper = threading.Thread(target=self._keep, name="rest-api-keeper", daemon=True)
                 self._keeper.start()
+                _KEEPING.add(self)
 
     def stop(self) -> None:
         """Renew no lease any more: what is not finished is taken over, or lost."""
         self._stopping.set()
+        if self._keeper is not None and self._keeper is not threading.current_thread():
+            self._keeper.join(_STOP_SECONDS)
 
     def _keep(self) -> None:
         while not self._stopping.wait(RENEW_SECONDS):
@@ -257,6 +267,15 @@ class Background:
         mine = (table.c.id == operation_id, table.c.worker == self.worker, table.c.state == RUNNING)
         values = {"state": state, "result": result, "error": error, "ended_at": _now()}
         write(lambda session: session.execute(update(table).where(*mine).values(**values)))
+
+
+def stop_all() -> None:
+    """Stop all keepers of this process: at its end, Airflow puts its connections away before threads end."""
+    for keeping in list(_KEEPING):
+        keeping.stop()
+
+
+atexit.register(stop_all)
 
 
 def _now() -> datetime:

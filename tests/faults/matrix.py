@@ -99,5 +99,7 @@ def compared(manager: str, *, every: bool, fault: str = "none") -> dict[str, Any
             check=False,
         )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    # Airflow logs to the same place, and may do so to the last moment.
+    (told,) = (line for line in result.stdout.splitlines() if line.startswith('{"own": '))
+    found: dict[str, Any] = json.loads(told)
     return found
