@@ -103,7 +103,7 @@ time.sleep(600)
     "it crashes in C": ("crash", "ctypes.string_at(0)"),
 }
 
-# Comes to an end by itself, as a fault of the file.
+# Comes to an end by itself, as a fault of the file: of another kind than the one that says `reached`.
 REFUSED = {
     "ten gigabytes of memory": "blocks = bytearray(10 << 30)",
     "deep recursion": """
@@ -117,8 +117,8 @@ f()
     "a neighbour in the bundle": "open(os.path.join(os.path.dirname(__file__), 'neighbour.py'), 'w').write('changed')",
     "a file of Python": "open(os.__file__, 'a').write('changed')",
     "the configuration": "open({home!r} + '/airflow.cfg').read()",
-    "the folder of Airflow": "raise ValueError(os.listdir({home!r})[0])",
-    "the environment of the service": "raise ValueError(open('/proc/{pid}/environ').read())",
+    "the folder of Airflow": "raise ValueError('reached', os.listdir({home!r}))",
+    "the environment of the service": "raise ValueError('reached', open('/proc/{pid}/environ').read())",
     "the memory of the service": "open('/proc/{pid}/mem', 'rb').read(1)",
     "a signal for the service": "os.kill({pid}, signal.SIGKILL)",
     "the service is traced": """
@@ -163,10 +163,10 @@ for _ in range(100):
 """,
     "the user root": """
 os.setuid(0)
-if os.getuid() == 0 and open('/etc/shadow'): raise ValueError('shadow')
+if os.getuid() == 0 and open('/etc/shadow'): raise ValueError('reached')
 """,
-    "passwords of the system": "raise ValueError(open('/etc/shadow').read())",
-    "the home of root": "raise ValueError(os.listdir('/root/.ssh')[0])",
+    "passwords of the system": "raise ValueError('reached', open('/etc/shadow').read())",
+    "the home of root": "raise ValueError('reached', os.listdir(os.path.expanduser('~root') + '/.ssh'))",
     "a signal for everybody": "os.kill(-1, signal.SIGKILL)",
 }
 

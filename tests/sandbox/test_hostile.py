@@ -69,9 +69,15 @@ def test_what_reaches_out_is_a_fault_of_the_file(parsed, nobody_is_left, home, p
     )
     found = parsed(hostile.HEAD + source, beside={"neighbour.py": "kept"})
     assert [fault.kind for fault in found.errors] == ["import"]
+    assert "reached" not in found.errors[0].message
     assert found.dags == ()
     assert (tmp_path / "bundle" / "neighbour.py").read_text() == "kept"
     assert (tmp_path / "sent" / "dag.py").read_text() == hostile.HEAD + source
+
+
+def test_what_is_reached_would_be_told(parsed):
+    (fault,) = parsed(hostile.HEAD + "raise ValueError('reached', open('/etc/passwd').read(4))").errors
+    assert fault.message == "ValueError: ('reached', 'root')"
 
 
 @pytest.mark.parametrize("name", hostile.STRAYS)
