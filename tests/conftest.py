@@ -136,11 +136,15 @@ def no_failed_logins(database_of_the_test: None) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nobody_follows(database_of_the_test: None) -> Iterator[None]:
-    """Let no thread that follows deployments outlive its test: another one may put the sessions away."""
+    """Let no thread that follows deployments or keeps leases outlive its test.
+
+    Another test may close the connections: SQLite crashes where one is closed in the middle of a statement.
+    """
     yield
-    following = sys.modules.get("airflow_rest_api.services.deployment_following")
-    if following is not None:
+    if following := sys.modules.get("airflow_rest_api.services.deployment_following"):
         following.stop_all()
+    if background := sys.modules.get("airflow_rest_api.services.background"):
+        background.pause_all()
 
 
 @pytest.fixture

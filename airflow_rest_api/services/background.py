@@ -174,6 +174,18 @@ class Background:
         if self._keeper is not None and self._keeper is not threading.current_thread():
             self._keeper.join(_STOP_SECONDS)
 
+    def pause(self) -> None:
+        """Renew no lease until `run` or `keep` is called again; returns when the keeper is at rest."""
+        with self._lock:
+            keeper, self._keeper = self._keeper, None
+            is_stopped = self._stopping.is_set()
+            self._stopping.set()
+        # Not with the lock, which a keeper takes that has just taken work over.
+        if keeper is not None:
+            keeper.join(_STOP_SECONDS)
+        if not is_stopped:
+            self._stopping.clear()
+
     def _keep(self) -> None:
         while not self._stopping.wait(RENEW_SECONDS):
             self._try_to_look_after()
@@ -269,13 +281,14 @@ class Background:
         write(lambda session: session.execute(update(table).where(*mine).values(**values)))
 
 
-def stop_all() -> None:
-    """Stop all keepers of this process: at its end, Airflow puts its connections away before threads end."""
+def pause_all() -> None:
+    """Pause all keepers of this process: at its end, Airflow puts its connections away before threads end."""
     for keeping in list(_KEEPING):
-        keeping.stop()
+        keeping.pause()
+        _KEEPING.discard(keeping)
 
 
-atexit.register(stop_all)
+atexit.register(pause_all)
 
 
 def _now() -> datetime:
