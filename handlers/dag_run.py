@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_rest_api.services import dag_run as service
+from airflow_rest_api.services import kill
+from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 
 Json = dict[str, Any]
@@ -55,3 +57,15 @@ def clear_dag_run(dag_id: str, dag_run_id: str, body: Json, caller: Caller) -> J
 def clear_dag_runs(dag_id: str, body: Json, caller: Caller) -> Json:
     """Clear several runs so that they run again."""
     return service.clear_dag_runs(dag_id, body=body, caller=caller)
+
+
+def kill_dag_run(
+    dag_id: str, dag_run_id: str, body: Json, caller: Caller, background: Background, **query: Any
+) -> Json:
+    """Kill a run."""
+    return kill.kill_dag_run(dag_id, dag_run_id, query=query, body=body, caller=caller, background=background)
+
+
+def kill_dag_runs(body: Json, caller: Caller, background: Background, **query: Any) -> Json:
+    """Kill runs by a selector."""
+    return kill.kill_dag_runs(query=query, body=body, caller=caller, background=background)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.api.common.mark_tasks import (
@@ -115,10 +115,12 @@ def set_state(session: Session, dag: SerializedDAG, run: DagRun, state: str) -> 
     # What the database refuses, it refuses here: listeners are not told twice when the unit of work is retried.
     session.flush()
     run.dag = dag
-    _tell_listeners(run, ended, state)
+    tell_of_instances(ended, state)
+    tell_of_run(run, state)
 
 
-def _tell_listeners(run: DagRun, ended: Sequence[TaskInstance], state: str) -> None:
+def tell_of_instances(ended: Iterable[TaskInstance], state: str) -> None:
+    """Tell Airflow's listeners of task instances that were ended, as ``success`` or ``failed``."""
     hook = get_listener_manager().hook
     for instance in ended:
         if state == "success":
@@ -126,6 +128,11 @@ def _tell_listeners(run: DagRun, ended: Sequence[TaskInstance], state: str) -> N
         else:
             reason = "The state of the task instance was set to failed by hand."
             _call(hook.on_task_instance_failed, previous_state=None, task_instance=instance, error=reason)
+
+
+def tell_of_run(run: DagRun, state: str) -> None:
+    """Tell Airflow's listeners of a run that was ended."""
+    hook = get_listener_manager().hook
     told = hook.on_dag_run_success if state == "success" else hook.on_dag_run_failed
     _call(told, dag_run=run, msg=f"The state of the run was set to {state} by hand.")
 
