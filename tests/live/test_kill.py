@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,10 +11,11 @@ import psutil
 import pytest
 from benchmark import processes
 
+from tests.support import task_process
+
 pytestmark = pytest.mark.timeout(300)
 
 MOST_SECONDS = 15
-VARIABLES = ("AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TASK_ID")
 
 
 def living(process):
@@ -34,14 +33,7 @@ def family(pid):
 
 def of_run(run_id):
     """Every living process that was started with the variables of a task of this run."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(VARIABLES[0]) == run_id and living(process):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+    return [one for one in task_process.marked({"AIRFLOW_CTX_DAG_RUN_ID": run_id}) if living(one)]
 
 
 def until(look, seconds=30):
