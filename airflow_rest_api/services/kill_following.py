@@ -15,8 +15,9 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import select
 
 from airflow_rest_api.services import errors, killing, processes
-from airflow_rest_api.services.background import Report, Rests
+from airflow_rest_api.services.background import Rests
 from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.report import Report
 from airflow_rest_api.services.task_processes import Sight, Trace
 
 Entry = dict[str, Any]
