@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
-from airflow_rest_api.services import dag_run_rows, errors, instants, listing, structure
+from airflow_rest_api.services import dag_run_rows, errors, instants, listing, selection_outcome, structure
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dag_run_bulk import bulk_dag_runs
 from airflow_rest_api.services.dag_run_changes import delete_dag_run, patch_dag_run
@@ -49,9 +49,9 @@ class PartitionDaysNeedDag(errors.Malformed):
 
 
 def get_dag_run(dag_id: str, dag_run_id: str) -> Entry:
-    """Return a run; raises `DagRunNotFound`."""
+    """Return a run, with the outcome of the selected tasks where it was made of some; raises `DagRunNotFound`."""
     with reading() as session:
-        return dag_run_rows.one(session, dag_id, dag_run_id)
+        return selection_outcome.told(session, dag_run_rows.one(session, dag_id, dag_run_id))
 
 
 def get_dag_runs(dag_id: str, *, query: Mapping[str, Any], caller: Caller) -> Entry:
