@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from airflow._shared.timezones import timezone
-from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
-from airflow.models.taskinstance import TaskInstance
-from airflow.utils.state import DagRunState
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import dag_run_rows, dry_runs, retries, selection, selection_outcome
+from airflow_rest_api.services import (
+    dag_run_preview,
+    dag_run_rows,
+    dry_runs,
+    retries,
+    selection,
+    selection_outcome,
+)
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dag_run_creation import (
     DagRunAlreadyExists,
@@ -54,32 +57,7 @@ def trigger_dag_run(dag_id: str, *, body: Mapping[str, Any], caller: Caller, dry
 
 def _previewed(session: Session, dag_id: str, body: Mapping[str, Any], caller: Caller) -> Entry:
     entry, selected = _trigger(session, dag_id, body, caller)
-    made_of = select(func.count()).select_from(TaskInstance)
-    mine = made_of.where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == entry["dag_run_id"])
-    preview = {
-        "task_instances": session.scalar(mine) or 0,
-        "held_back_by": list(_held_back_by(session, dag_id, entry["run_after"])),
-        "starts_after": entry["run_after"],
-    }
-    if selected is not None:
-        preview["task_ids"] = sorted(selected.task_ids)
-        preview["marked_success"] = sorted(selected.marked_success)
-        preview["marked_skipped"] = sorted(selected.marked_skipped)
-    return {**entry, "preview": preview}
-
-
-def _held_back_by(session: Session, dag_id: str, run_after: datetime) -> Iterator[str]:
-    dag = session.execute(
-        select(DagModel.is_paused, DagModel.max_active_runs).where(DagModel.dag_id == dag_id)
-    ).one()
-    if dag.is_paused:
-        yield "dag_is_paused"
-    if run_after > timezone.utcnow():
-        yield "run_after_lies_ahead"
-    running = select(func.count()).select_from(DagRun)
-    active = session.scalar(running.where(DagRun.dag_id == dag_id, DagRun.state == DagRunState.RUNNING)) or 0
-    if dag.max_active_runs is not None and active >= dag.max_active_runs:
-        yield "max_active_runs_reached"
+    return {**entry, "preview": dag_run_preview.of(session, entry, selected)}
 
 
 def _existing(refusal: DagRunAlreadyExists) -> Entry:

@@ -14,11 +14,9 @@ from airflow_rest_api.services import task_graph
 if TYPE_CHECKING:
     from airflow.serialization.definitions.dag import SerializedDAG
 
-# Airflow writes `XComArg`s into the fields of a serialised task in this form, too.
-_PULL = re.compile(r"xcom_pull\(([^)]*)\)")
-_PULLED_FROM = re.compile(
-    r"^\s*(?:task_ids\s*=\s*)?(\[[^\]]*\]|'[^']*'|\"[^\"]*\")|task_ids\s*=\s*(\[[^\]]*\]|'[^']*'|\"[^\"]*\")"
-)
+# The first argument, or `task_ids`: a name or several. Airflow writes `XComArg`s into the fields of a serialised task
+# in this form, too.
+_PULL = re.compile(r"xcom_pull\((?:[^)]*?\btask_ids\s*=)?\s*([\[(][^\])]*[\])]|'[^']*'|\"[^\"]*\")")
 _NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 # Rules that one success before the task fulfils, whatever the others do.
 _MET_BY_ONE_SUCCESS = frozenset({TriggerRule.ONE_SUCCESS, TriggerRule.ONE_DONE})
@@ -101,10 +99,8 @@ def _pulled_from(task: Any) -> set[str]:
 
 def _named(value: Any) -> Iterator[str]:
     if isinstance(value, str):
-        for pull in _PULL.findall(value):
-            found = _PULLED_FROM.search(pull)
-            names = _NAME.findall(found.group(1) or found.group(2)) if found else []
-            yield from (single or double for single, double in names)
+        for pulled_from in _PULL.findall(value):
+            yield from (single or double for single, double in _NAME.findall(pulled_from))
     elif isinstance(value, Mapping):
         for part in value.values():
             yield from _named(part)
