@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_rest_api.services import task_instance as service
 from airflow_rest_api.services import task_instance_log as logs
+from airflow_rest_api.services import task_instance_running as running
 from airflow_rest_api.services import task_instance_try as tries
 from airflow_rest_api.services.caller import Caller
 
@@ -72,6 +73,13 @@ def get_task_instance_dependencies_by_map_index(
 ) -> Json:
     """Explain what keeps an instance of a mapped task from being started."""
     return service.get_task_instance_dependencies(dag_id, dag_run_id, task_id, map_index)
+
+
+def run_task_instance(
+    dag_id: str, dag_run_id: str, task_id: str, map_index: int, caller: Caller, **options: bool
+) -> Json:
+    """Run one task instance now."""
+    return running.run_task_instance(dag_id, dag_run_id, task_id, map_index, caller=caller, **options)
 
 
 def get_rendered_fields(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import combinations, product
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -14,19 +13,10 @@ from sqlalchemy import func, select, update
 
 from airflow_rest_api.services import selection, structure
 from airflow_rest_api.storage import tables
-from tests.support import parser, template
 from tests.support.dag_runs import of_type
 from tests.support.scheduling import decided
 
-DAGS = Path(__file__).parents[1] / "support" / "selection_dags"
-pytestmark = pytest.mark.in_process
-
-
-@pytest.fixture(scope="module", autouse=True)
-def dags(home):
-    parser.parse(DAGS, "selections.py", 0.1)
-    yield
-    template.restore(home)
+pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("selection_dags")]
 
 
 @pytest.fixture

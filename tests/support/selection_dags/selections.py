@@ -75,3 +75,11 @@ with DAG("reading", schedule=None, is_paused_upon_creation=False, max_active_run
         bash_command="echo {{ ti.xcom_pull('one') }} {{ ti.xcom_pull(key='k', task_ids=['one', \"two\"]) }}",
         env={"X": "{{ ti.xcom_pull(key='own') }} {{ ti.xcom_pull(task_ids='elsewhere') }}"},
     )
+
+with DAG("branching", schedule=None, is_paused_upon_creation=False, max_active_runs=100):
+
+    @task.branch
+    def choose():
+        return "right"
+
+    choose() >> [command("left"), command("right")]
