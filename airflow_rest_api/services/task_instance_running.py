@@ -150,7 +150,8 @@ def _instance(
     if not dag.has_task(task_id):
         raise errors.TaskNotFound(run.dag_id, task_id)
     mine = select(TaskInstance).filter_by(dag_id=run.dag_id, run_id=run.run_id, task_id=task_id)
-    found = session.scalar(mine.where(TaskInstance.map_index == map_index).with_for_update(of=TaskInstance))
+    wanted = mine.where(TaskInstance.map_index == map_index).with_for_update(of=TaskInstance)
+    found: TaskInstance | None = session.scalar(wanted)
     task = dag.get_task(task_id)
     if map_index == -1 and task.get_needs_expansion():
         raise TaskNotExpanded(task_id) if found is not None else MapIndexNeeded(task_id)
