@@ -76,7 +76,7 @@ class Live:
         dag_id: str,
         run_id: str,
         task_id: str,
-        state: str | None | Collection[str | None],
+        state: str | Collection[str | None] | None,
         map_index: int = -1,
         seconds: float = 60,
     ) -> Json:
