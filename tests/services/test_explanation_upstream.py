@@ -189,7 +189,9 @@ def test_the_past_is_decided_as_airflow_does(parse, new_run, catchup):
 
     parse(PAST.replace("{catchup}", str(catchup)))
     chance, seen = random.Random(4), set()
-    before = new_run("past", state="success", run_id="scheduled__2026-01-05T00:00:00+00:00", logical_date=day(5))
+    before = new_run(
+        "past", state="success", run_id="scheduled__2026-01-05T00:00:00+00:00", logical_date=day(5)
+    )
     new_run("past", state="success", run_id="manual__between", logical_date=day(5, 12))
     run = new_run("past", state="running", run_id="scheduled__2026-01-06T00:00:00+00:00", logical_date=day(6))
     for number in range(40):
