@@ -56,7 +56,9 @@ class Upstreams:
             return
         if not task.is_teardown and self._has_setups:
             yield from self._setups(task, index)
-        upstream = [self._upstream(task, one, index) for one in task.upstream_list]
+        upstream = [
+            self._upstream(task, self._dag.get_task(one), index) for one in sorted(task.upstream_task_ids)
+        ]
         if not trigger_rules.is_met(rule, upstream):
             found = trigger_rules.in_the_way(rule, upstream)
             yield _unmet(
@@ -71,7 +73,7 @@ class Upstreams:
 
     def _setups(self, task: Any, index: int | None) -> Iterator[Cause]:
         setups = {one.task_id: one for one in task.get_upstreams_only_setups()}
-        indirect = [one for task_id, one in setups.items() if task_id not in task.upstream_task_ids]
+        indirect = [setups[task_id] for task_id in sorted(setups.keys() - task.upstream_task_ids)]
         upstream = [self._upstream(task, one, index) for one in indirect]
         if not trigger_rules.is_met(trigger_rules.SETUPS, upstream):
             found = trigger_rules.in_the_way(trigger_rules.SETUPS, upstream)

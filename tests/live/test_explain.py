@@ -55,9 +55,10 @@ def test_all_that_holds_the_tasks_of_one_run(live, ended):
     assert made.status_code == 201, made.text
     try:
         until(live, "held", run_id, "pooled", ["pool_has_no_slots"])
-        live.v2.patch(
-            "/pools/explained", params={"update_mask": "slots"}, json={"name": "explained", "slots": 1}
+        changed = live.v2.patch(
+            "/pools/explained", json={"pool": "explained", "slots": 1, "include_deferred": False}
         )
+        assert changed.status_code == 200, changed.text
         live.until_task("held", run_id, "pooled", "success")
         assert codes(live, "held", run_id, "pooled") is None
     finally:
