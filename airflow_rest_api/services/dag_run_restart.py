@@ -105,24 +105,23 @@ def restart_failed_tasks(dag_id: str, dag_run_id: str, *, dry_run: bool) -> Entr
     Raises `DagRunNotFound`, `DagNotFound` and `RunHasNoFailedTask`.
     """
 
-    def work(session: Session) -> Entry:
+    def work(session: Session) -> Restarted:
         restarted = Restarter().restart(session, [(dag_id, dag_run_id)])
         if not restarted:
             raise errors.DagRunNotFound(dag_id, dag_run_id)
         if not restarted[0].cleared:
             raise RunHasNoFailedTask(dag_id, dag_run_id)
-        return _answer(restarted[0])
-
-    def previewed(session: Session) -> Entry:
-        answer = work(session)
-        run = select(DagRun.run_after, DagRun.state).filter_by(dag_id=dag_id, run_id=dag_run_id)
-        run_after, state = session.execute(run).one()
-        causes = holding.of_run(session, dag_id, run_after, state=state)
-        return {**answer, "preview": {"held_back_by": [cause.code for cause in causes]}}
+        return restarted[0]
 
     if dry_run:
-        return dry_runs.undone(previewed)
-    return write(lambda session: retries.done(session, work(session)))
+        return dry_runs.undone(lambda session: _previewed(session, work(session)))
+    return write(lambda session: retries.done(session, _answer(work(session))))
+
+
+def _previewed(session: Session, restarted: Restarted) -> Entry:
+    run = restarted.run
+    causes = holding.of_run(session, run.dag_id, run.run_after, state=run.state, backfill_id=run.backfill_id)
+    return {**_answer(restarted), "preview": {"held_back_by": [cause.code for cause in causes]}}
 
 
 def _answer(restarted: Restarted) -> Entry:
