@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_rest_api.services import task_instance as service
+from airflow_rest_api.services import task_instance_dependencies as dependencies
 from airflow_rest_api.services import task_instance_log as logs
 from airflow_rest_api.services import task_instance_running as running
 from airflow_rest_api.services import task_instance_try as tries
@@ -65,14 +66,14 @@ def get_mapped_task_instance_try_details(
 
 def get_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:
     """Explain what keeps a task instance from being started."""
-    return service.get_task_instance_dependencies(dag_id, dag_run_id, task_id, map_index)
+    return dependencies.get_task_instance_dependencies(dag_id, dag_run_id, task_id, map_index)
 
 
 def get_task_instance_dependencies_by_map_index(
     dag_id: str, dag_run_id: str, task_id: str, map_index: int
 ) -> Json:
     """Explain what keeps an instance of a mapped task from being started."""
-    return service.get_task_instance_dependencies(dag_id, dag_run_id, task_id, map_index)
+    return dependencies.get_task_instance_dependencies(dag_id, dag_run_id, task_id, map_index)
 
 
 def run_task_instance(

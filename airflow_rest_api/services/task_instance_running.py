@@ -8,7 +8,7 @@ beforehand, so that what would come to nothing is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.models.dagrun import DagRun
@@ -22,7 +22,7 @@ from airflow_rest_api.services import (
     dag_run_creation,
     dry_runs,
     errors,
-    holding,
+    explanation,
     retries,
     scheduling_forecast,
     selection,
@@ -107,7 +107,7 @@ def run_task_instance(
         run = dag_run_changes.locked(session, dag_id, dag_run_id)
         if isolated:
             return _isolated(session, run, task_id, map_index, caller)
-        return _in_its_run(session, run, task_id, map_index)
+        return _in_its_run(session, run, task_id, map_index, caller)
 
     if not dry_run:
         return write(lambda session: retries.done(session, change(session)))
@@ -115,7 +115,7 @@ def run_task_instance(
     return {**answer, "preview": {"task_instances": 1, "held_back_by": answer["held_back_by"]}}
 
 
-def _in_its_run(session: Session, run: DagRun, task_id: str, map_index: int) -> Entry:
+def _in_its_run(session: Session, run: DagRun, task_id: str, map_index: int, caller: Caller) -> Entry:
     dag = structure.of_run(run, session)
     instance = _instance(session, dag, run, task_id, map_index)
     if instance.state not in _WAITING and instance.state not in State.finished:
@@ -127,7 +127,7 @@ def _in_its_run(session: Session, run: DagRun, task_id: str, map_index: int) -> 
         if not forecast.is_executed:
             raise TaskCannotRunHere(task_id, forecast.unmet)
         ignored = forecast.unmet
-    return _answer(session, run, instance, isolated=False, ignored=ignored, warnings=())
+    return _answer(session, run, instance, caller, ignored=ignored)
 
 
 def _isolated(session: Session, run: DagRun, task_id: str, map_index: int, caller: Caller) -> Entry:
@@ -140,7 +140,7 @@ def _isolated(session: Session, run: DagRun, task_id: str, map_index: int, calle
     selection.carry_out(session, made, selected)
     instance = _instance(session, dag, made, task_id, map_index)
     warnings = [warning.told() for warning in selected.warnings]
-    return _answer(session, made, instance, isolated=True, ignored=(), warnings=warnings)
+    return _answer(session, made, instance, caller, isolated=True, warnings=warnings)
 
 
 def _instance(
@@ -177,26 +177,30 @@ def _answer(
     session: Session,
     run: DagRun,
     instance: TaskInstance,
+    caller: Caller,
     *,
-    isolated: bool,
-    ignored: Sequence[Dependency],
-    warnings: Sequence[Any],
+    isolated: bool = False,
+    ignored: Sequence[Dependency] = (),
+    warnings: Sequence[Any] = (),
 ) -> Entry:
     session.flush()
-    names = (run.dag_id, run.run_id, instance.task_id, instance.map_index)
+    key = (instance.task_id, instance.map_index)
     return {
         "dag_id": run.dag_id,
         "dag_run_id": run.run_id,
         "task_id": instance.task_id,
         "map_index": instance.map_index,
         "isolated": isolated,
-        "held_back_by": [
-            cause.code
-            for cause in holding.of_run(
-                session, run.dag_id, run.run_after, state=str(run.state), backfill_id=run.backfill_id
-            )
-        ],
+        "held_back_by": list(_held_back_by(session, run, key, caller)),
         "ignored_dependencies": list(ignored),
         "warnings": list(warnings),
-        "task_instance": task_instance_rows.one(session, *names),
+        "task_instance": task_instance_rows.one(session, run.dag_id, run.run_id, *key),
     }
+
+
+def _held_back_by(session: Session, run: DagRun, key: tuple[str, int], caller: Caller) -> Iterator[str]:
+    told = explanation.of_run(session, run.dag_id, run.run_id, caller)["task_instances"]
+    for waiting in told:
+        if (waiting["task_id"], waiting["map_index"]) == key:
+            codes = (cause["code"] for cause in waiting["causes"])
+            yield from (code for code in codes if code != explanation.NOTHING_HOLDS)
