@@ -136,7 +136,7 @@ def patch_task_instance_dry_run_by_map_index(
     body: Json,
     caller: Caller,
 ) -> Json:
-    """Tell which task instances a change of an instance of a mapped task would set."""
+    """Tell which task instances a change of one index would set."""
     place = changes.Place(dag_id, dag_run_id, task_id, map_index)
     return changes.patch_task_instance_dry_run(place, update_mask=update_mask, body=body, caller=caller)
 
