@@ -162,5 +162,5 @@ def skip_task_instance(
     dry_run: bool,
 ) -> Json:
     """Skip a task of a run."""
-    place = skipping.Place(dag_id, dag_run_id, task_id, map_index)
+    place = changes.Place(dag_id, dag_run_id, task_id, map_index)
     return skipping.skip_task_instance(place, downstream=downstream, states=states, dry_run=dry_run)

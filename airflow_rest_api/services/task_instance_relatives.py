@@ -29,12 +29,19 @@ def in_run(
     plain = {marker for marker in markers if isinstance(marker, str)}
     mapped = {marker for marker in markers if not isinstance(marker, str)}
     _require(dag, {task_id for task_id, _ in mapped})
-    arguments = {"dag": dag, "run_id": dag_run_id, "direction": direction, "session": session}
+
+    def find(plain: Collection[str], mapped: Collection[tuple[str, int]]) -> set[Marker]:
+        return set(
+            find_relevant_relatives(
+                plain, mapped, dag=dag, run_id=dag_run_id, direction=direction, session=session
+            )
+        )
+
     try:
-        return set(find_relevant_relatives(plain, mapped, **arguments))
+        return find(plain, mapped)
     except NotFullyPopulated:
         # What decided on the number of instances has to run again: which of them belong together is unknown.
-        return set(find_relevant_relatives(plain | {task_id for task_id, _ in mapped}, (), **arguments))
+        return find(plain | {task_id for task_id, _ in mapped}, ())
 
 
 def in_any_run(
