@@ -9,6 +9,7 @@ from airflow_rest_api.services import task_instance as service
 from airflow_rest_api.services import task_instance_bulk as bulk
 from airflow_rest_api.services import task_instance_changes as changes
 from airflow_rest_api.services import task_instance_clearing as clearing
+from airflow_rest_api.services import task_instance_dependencies as dependencies
 from airflow_rest_api.services import task_instance_log as logs
 from airflow_rest_api.services import task_instance_skipping as skipping
 from airflow_rest_api.services import task_instance_try as tries
@@ -68,14 +69,14 @@ def get_mapped_task_instance_try_details(
 
 def get_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:
     """Explain what keeps a task instance from being started."""
-    return service.get_task_instance_dependencies(dag_id, dag_run_id, task_id, map_index)
+    return dependencies.get_task_instance_dependencies(dag_id, dag_run_id, task_id, map_index)
 
 
 def get_task_instance_dependencies_by_map_index(
     dag_id: str, dag_run_id: str, task_id: str, map_index: int
 ) -> Json:
     """Explain what keeps an instance of a mapped task from being started."""
-    return service.get_task_instance_dependencies(dag_id, dag_run_id, task_id, map_index)
+    return dependencies.get_task_instance_dependencies(dag_id, dag_run_id, task_id, map_index)
 
 
 def get_rendered_fields(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:
