@@ -27,6 +27,42 @@ def alike(v2, rest, new_run) -> Callable[..., httpx.Response]:
     return compare
 
 
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, ...]]]:
+    """What a listener hears, one that fails at failed tasks; for tests with the mark `in_process`."""
+    from airflow.listeners import hookimpl
+    from airflow.listeners.listener import get_listener_manager
+
+    events: list[tuple[str, ...]] = []
+
+    class Listener:
+        @hookimpl
+        def on_dag_run_success(self, dag_run, msg):
+            events.append(("run succeeded", dag_run.run_id, dag_run.note))
+
+        @hookimpl
+        def on_dag_run_failed(self, dag_run, msg):
+            events.append(("run failed", dag_run.run_id, dag_run.dag.dag_id))
+
+        @hookimpl
+        def on_task_instance_success(self, previous_state, task_instance):
+            events.append(("task succeeded", task_instance.task_id))
+
+        @hookimpl
+        def on_task_instance_failed(self, previous_state, task_instance, error):
+            events.append(("task failed", task_instance.task_id))
+            raise RuntimeError("a listener's fault")
+
+        @hookimpl
+        def on_task_instance_skipped(self, previous_state, task_instance):
+            events.append(("task skipped", task_instance.task_id))
+
+    manager, listener = get_listener_manager(), Listener()
+    manager.pm.register(listener)
+    yield events
+    manager.pm.unregister(listener)
+
+
 @pytest.fixture(scope="session")
 def life(metadata_database, tmp_path_factory) -> Iterator[processor.Life]:
     """An Airflow with a DAG processor and the service, with the DAGs `kept` and `changing` in the bundle `drafts`.
