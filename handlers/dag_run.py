@@ -32,9 +32,9 @@ def get_list_dag_runs_batch(dag_id: str, body: Json, caller: Caller) -> Json:  #
     return service.get_list_dag_runs_batch(body=body, caller=caller)
 
 
-def get_dag_run(dag_id: str, dag_run_id: str) -> Json:
+def get_dag_run(dag_id: str, dag_run_id: str, explain: bool, caller: Caller) -> Json:
     """Get a run of a DAG."""
-    return service.get_dag_run(dag_id, dag_run_id)
+    return service.get_dag_run(dag_id, dag_run_id, explain=explain, caller=caller)
 
 
 def patch_dag_run(

@@ -20,7 +20,7 @@ from airflow.utils.state import DagRunState, State, TaskInstanceState
 from sqlalchemy import select
 from sqlalchemy.orm import Session, lazyload
 
-from airflow_rest_api.services import dag_run_changes, errors, structure
+from airflow_rest_api.services import dag_run_changes, errors, listeners, structure
 from airflow_rest_api.services import task_instance_place as place
 
 # What a task instance without a state is called.
@@ -176,8 +176,8 @@ def _tell_listeners(session: Session, run: DagRun, killed: Sequence[Victim], for
     if not get_listener_manager().has_listeners:
         return
     active = (victim.instance for victim in killed if victim.former_state in _ACTIVE)
-    dag_run_changes.tell_of_instances(active, "failed")
+    listeners.tell_of_task_instances(active, "failed")
     if _word(run.state) != former:
         with suppress(errors.DagNotFound):
             run.dag = structure.of_run(run, session)
-        dag_run_changes.tell_of_run(run, "failed")
+        listeners.tell_of_run(run, "failed")

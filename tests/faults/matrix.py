@@ -37,10 +37,12 @@ OWN = {
     **dict.fromkeys(("get_operations", "get_operation", "cancel_operation"), NOBODY_KNOWN),
     **dict.fromkeys(("upload_file", "get_files", "get_file", "delete_file"), POWERLESS),
     "get_rendered_fields": [*NOBODY_KNOWN, *ONE_DAG],
+    "skip_task_instance": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "refresh_dag": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "restart_failed_tasks": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "kill_dag_run": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "kill_task_instance": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
+    "run_task_instance": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     # Whoever may change some DAG's tasks; a selector takes of all what the caller may change.
     "restart_failed_dag_runs": [*NOBODY_KNOWN, *VIEWER],
     "kill_dag_runs": [*NOBODY_KNOWN, *VIEWER],

@@ -7,11 +7,12 @@ import sys
 import time
 from contextlib import contextmanager
 
+import httpx
 import psutil
 import pytest
 from benchmark import processes
 
-from tests.support import task_process
+from tests.support import clients, task_process
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -175,19 +176,40 @@ def test_teardowns_of_a_killed_run_do_their_work_and_it_ends_failed(live, cleare
 
 @contextmanager
 def standalone(live, folder):
-    """A second service on the same database and host, whose leases end soon."""
+    """A second service on the same database and host, whose leases end soon: its process, and a client."""
     port = processes.free_port()
     program = (
         "from datetime import timedelta; from airflow_rest_api.services import background;"
         "background.LEASE = timedelta(seconds=3); background.RENEW_SECONDS = 1.0;"
         f"from airflow_rest_api import cli; cli.main(['serve', '--port', '{port}'])"
     )
-    environment = live.component("api-server").environ()
-    log = (folder / "standalone.log").open("wb")
-    process = subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=log, stderr=log)
+    variables = live.component("api-server").environ()
+    with (folder / "standalone.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-c", program], env=variables, stdout=log, stderr=log)
     try:
-        yield process, live.rest.at(f"http://127.0.0.1:{port}")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+            client = clients.Client(http, clients.REST, clients.Tokens())
+            until(lambda: answers(client), 60)
+            yield process, client
     finally:
         process.kill()
         process.wait()
-        log.close()
+
+
+def answers(client):
+    try:
+        return client.get("/health/ready", role=None).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_a_kill_whose_service_dies_is_followed_to_its_end_by_another(live, cleared, tmp_path):
+    run_id = cleared("killing")
+    pid = running(live, "killing", run_id, "stubborn")
+    with standalone(live, tmp_path) as (service, rest):
+        time.sleep(1)
+        operation_id = kill(live, f"/dags/killing/dagRuns/{run_id}/taskInstances/stubborn", rest)
+        service.kill()
+    found = live.ended(operation_id)
+    assert (found["state"], found["result"]["gone"]) == ("succeeded", 1)
+    assert not psutil.pid_exists(pid)
