@@ -1,4 +1,4 @@
-"""Who kills, skips, clears and deletes while tasks run, gets an answer and does no harm (`scripts/faults races`: 200 rounds)."""
+"""Who kills, skips, clears and deletes while tasks run does no harm (`scripts/faults races` does it 200 times)."""
 
 from __future__ import annotations
 
