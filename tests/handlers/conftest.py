@@ -1,4 +1,4 @@
-"""What the tests of handlers share: a change made to twins, a folder for files, and an Airflow that parses."""
+"""What the tests of handlers share: twins, a folder for files, an Airflow that parses, DAGs to select tasks of."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import processor
+from tests.support import parser, processor, template
 from tests.support.processor import source
 from tests.support.twins import assert_alike
 
@@ -89,3 +89,11 @@ def empty(folder: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
+
+
+@pytest.fixture(scope="module")
+def selection_dags(home):
+    """The DAGs of `tests/support/selection_dags`, for the tests of one module."""
+    parser.parse(Path(__file__).parents[1] / "support" / "selection_dags", "selections.py", 0.1)
+    yield
+    template.restore(home)
