@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from airflow_rest_api.services import kill
 from airflow_rest_api.services import task_instance as service
 from airflow_rest_api.services import task_instance_bulk as bulk
 from airflow_rest_api.services import task_instance_changes as changes
@@ -14,6 +15,7 @@ from airflow_rest_api.services import task_instance_log as logs
 from airflow_rest_api.services import task_instance_running as running
 from airflow_rest_api.services import task_instance_skipping as skipping
 from airflow_rest_api.services import task_instance_try as tries
+from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 
 Json = dict[str, Any]
@@ -42,6 +44,15 @@ def get_mapped_task_instances(dag_id: str, dag_run_id: str, task_id: str, **quer
 def get_mapped_task_instance(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:
     """Get an instance of a mapped task."""
     return service.get_mapped_task_instance(dag_id, dag_run_id, task_id, map_index)
+
+
+def kill_task_instance(
+    dag_id: str, dag_run_id: str, task_id: str, caller: Caller, background: Background, **query: Any
+) -> Json:
+    """Kill a task of a run."""
+    return kill.kill_task_instance(
+        dag_id, dag_run_id, task_id, query=query, caller=caller, background=background
+    )
 
 
 def get_task_instance_tries(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:

@@ -25,6 +25,8 @@ REFUSED = {
     "deploy_dag": 403,
     "rollback_deployment": 403,
     "validate_dag": 403,
+    # What the examples name has ended.
+    **dict.fromkeys(("kill_dag_run", "kill_task_instance"), 409),
     # There are files only where somebody has put one.
     **dict.fromkeys(("get_file", "delete_file"), 404),
     # All of the run has succeeded, which is skipped on demand alone.

@@ -40,9 +40,12 @@ OWN = {
     "skip_task_instance": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "refresh_dag": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "restart_failed_tasks": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
+    "kill_dag_run": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
+    "kill_task_instance": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "run_task_instance": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     # Whoever may change some DAG's tasks; a selector takes of all what the caller may change.
     "restart_failed_dag_runs": [*NOBODY_KNOWN, *VIEWER],
+    "kill_dag_runs": [*NOBODY_KNOWN, *VIEWER],
     "refresh_all_dags": [*NOBODY_KNOWN, *VIEWER, "OneDag own", *ONE_DAG],
     **dict.fromkeys(("get_deployments", "get_deployment"), NOBODY_KNOWN),
     **dict.fromkeys(("deploy_dag", "rollback_deployment", "validate_dag"), EVERYBODY),
