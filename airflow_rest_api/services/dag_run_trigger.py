@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import dag_run_rows, dry_runs, errors, instants, retries, structure
+from airflow_rest_api.services import dag_run_rows, dry_runs, errors, holding, instants, retries, structure
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dag_run_rows import Entry
 from airflow_rest_api.services.database import write
@@ -104,25 +104,11 @@ def _previewed(session: Session, dag_id: str, body: Mapping[str, Any], caller: C
     entry = _trigger(session, dag_id, body, caller)
     made = select(func.count()).select_from(TaskInstance)
     mine = made.where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == entry["dag_run_id"])
-    held_back_by = list(_held_back_by(session, dag_id, entry["run_after"]))
+    held_back_by = [cause.code for cause in holding.of_run(session, dag_id, entry["run_after"])]
     return {
         **entry,
         "preview": {"task_instances": session.scalar(mine) or 0, "held_back_by": held_back_by},
     }
-
-
-def _held_back_by(session: Session, dag_id: str, run_after: datetime) -> Iterator[str]:
-    dag = session.execute(
-        select(DagModel.is_paused, DagModel.max_active_runs).where(DagModel.dag_id == dag_id)
-    ).one()
-    if dag.is_paused:
-        yield "dag_is_paused"
-    if run_after > timezone.utcnow():
-        yield "run_after_lies_ahead"
-    running = select(func.count()).select_from(DagRun)
-    active = session.scalar(running.where(DagRun.dag_id == dag_id, DagRun.state == DagRunState.RUNNING)) or 0
-    if dag.max_active_runs is not None and active >= dag.max_active_runs:
-        yield "max_active_runs_reached"
 
 
 def _existing(refusal: DagRunAlreadyExists) -> Entry:

@@ -124,7 +124,7 @@ def child_environment(home: Home, environ: Mapping[str, str]) -> dict[str, str]:
     child = {**environ, "AIRFLOW_HOME": str(home.path), "AIRFLOW_CONFIG": str(home.config)}
     # Without bytecode every start of every process would compile this project again.
     child.pop("PYTHONDONTWRITEBYTECODE", None)
-    if _is_sqlite(environ):
+    if is_sqlite(environ):
         for name in ("connect_args", "connect_args_async"):
             child.setdefault(f"AIRFLOW__DATABASE__SQL_ALCHEMY_{name.upper()}", f"embedded_sqlite.{name}")
     return child
@@ -135,7 +135,8 @@ def base_path(environ: Mapping[str, str]) -> str:
     return urlsplit(environ.get("AIRFLOW__API__BASE_URL", "")).path.rstrip("/")
 
 
-def _is_sqlite(environ: Mapping[str, str]) -> bool:
+def is_sqlite(environ: Mapping[str, str]) -> bool:
+    """Tell whether the metadata database is a SQLite file, as it is where nothing else is said."""
     names = ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD")
     given = next((environ[name] for name in names if name in environ), "sqlite:")
     return given.startswith("sqlite")

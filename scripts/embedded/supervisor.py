@@ -18,7 +18,7 @@ from types import FrameType
 import psutil
 
 from embedded import processes
-from embedded.settings import Home
+from embedded.settings import Home, is_sqlite
 
 # The log servers of scheduler and triggerer listen on every address, and here all logs are local files.
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
@@ -85,7 +85,11 @@ class Supervisor:
 
     def _migrate(self) -> None:
         say("preparing the database")
-        if self._run("migrate", ("db", "migrate")) and not self.stops:
+        failed = self._run("migrate", ("db", "migrate"))
+        # On SQLite the service sees to its own tables itself, without another process to wait for.
+        if not failed and not is_sqlite(self.environ) and not self.stops:
+            failed = self._run("migrate", ("db", "migrate"), program="airflow-rest-api")
+        if failed and not self.stops:
             raise StartFailedError(f"the database could not be migrated; the reason: {self._log('migrate')}")
 
     def _parse_once(self) -> None:
@@ -98,9 +102,9 @@ class Supervisor:
         elif not self.stops:
             say(f"the DAG files could not be read yet; the reason: {self._log('parse')}")
 
-    def _run(self, name: str, arguments: Iterable[str]) -> int | None:
-        """Run a command of Airflow's to its end, or until a stop is wished; return its exit status."""
-        process = self._spawn(name, arguments)
+    def _run(self, name: str, arguments: Iterable[str], program: str = "airflow") -> int | None:
+        """Run a command to its end, or until a stop is wished; return its exit status."""
+        process = self._spawn(name, arguments, program)
         while process.poll() is None and not self.stops:
             time.sleep(TICK_SECONDS / 4)
         return process.returncode
@@ -169,11 +173,13 @@ class Supervisor:
         component.started = time.monotonic()
         self._record(c.process.pid for c in self.components if c.process is not None)
 
-    def _spawn(self, name: str, arguments: Iterable[str]) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, name: str, arguments: Iterable[str], program: str = "airflow"
+    ) -> subprocess.Popen[bytes]:
         log = self._log(name)
         if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
-        command = (str(Path(sys.executable).with_name("airflow")), *arguments)
+        command = (str(Path(sys.executable).with_name(program)), *arguments)
         return processes.spawn(command, self.environ, self.home.path, log)
 
     def _log(self, name: str) -> Path:

@@ -1,0 +1,36 @@
+"""The Airflow that runs tasks, once on SQLite and once on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import live as support
+from tests.support import postgres
+
+DATABASES = ("sqlite", "postgres")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on both databases, those of one database on one worker of pytest-xdist."""
+    if "live" in metafunc.fixturenames:
+        params = [
+            pytest.param(name, marks=pytest.mark.xdist_group(f"live-{name}"), id=name) for name in DATABASES
+        ]
+        metafunc.parametrize("live", params, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[support.Live]:
+    """An Airflow with scheduler, LocalExecutor, DAG processor, triggerer and the service in its API server."""
+    home = tmp_path_factory.mktemp("live") / request.param
+    if request.param == "sqlite":
+        with support.running(home) as started:
+            yield started
+        return
+    from benchmark.database import postgres_cluster
+
+    postgres.require()
+    with postgres_cluster() as url, support.running(home, url) as started:
+        yield started
