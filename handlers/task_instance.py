@@ -1,4 +1,4 @@
-"""TaskInstance: the operations of `openapi/paths/task_instance.yaml`, `…_try.yaml` and `…_log.yaml`."""
+"""TaskInstance: the operations of `openapi/paths/task_instance.yaml`, `…_try.yaml`, `…_log.yaml`, `task_test.yaml`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from airflow_rest_api.services import task_instance as service
 from airflow_rest_api.services import task_instance_log as logs
 from airflow_rest_api.services import task_instance_try as tries
+from airflow_rest_api.services import task_test
+from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 
 Json = dict[str, Any]
@@ -84,3 +86,10 @@ def get_log(
 ) -> Json | Iterator[bytes]:
     """Get the log of a try."""
     return logs.get_log(dag_id, dag_run_id, task_id, try_number, media_type=media_type, **wishes)
+
+
+def test_task(
+    dag_id: str, task_id: str, body: Json, caller: Caller, background: Background, **query: Any
+) -> Json:
+    """Test a task."""
+    return task_test.test_task(dag_id, task_id, body=body, caller=caller, background=background, **query)

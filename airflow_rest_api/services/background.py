@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.daemon_threads import DaemonThreads
 from airflow_rest_api.services.database import write
 from airflow_rest_api.services.operation import (
     CANCELLED,
@@ -56,10 +57,14 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Kind:
-    """How an operation is carried out; ``is_safe`` when carrying it out twice does no harm."""
+    """How an operation is carried out; ``is_safe`` when carrying it out twice does no harm.
+
+    Work that may take long has ``threads`` of its own, so that all others are not kept waiting.
+    """
 
     work: Work
     is_safe: bool
+    threads: int = 0
 
 
 class Report:
@@ -88,6 +93,11 @@ class Report:
     def line(self, text: str) -> None:
         """Add a line to the log, of which the end is kept."""
         self._log = f"{self._log}{text}\n"[-LOG_CHARACTERS:]
+        self._write({"log": self._log})
+
+    def text(self, text: str) -> None:
+        """Put a text in the place of the log, of which the end is kept."""
+        self._log = text[-LOG_CHARACTERS:]
         self._write({"log": self._log})
 
     def check(self) -> None:
@@ -125,6 +135,11 @@ class Background:
         self._on_fault = on_fault
         self.worker = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid4().hex[:12]}"
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rest-api-background")
+        self._apart = {
+            name: DaemonThreads(kind.threads, f"rest-api-{name}")
+            for name, kind in kinds.items()
+            if kind.threads
+        }
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._keeper: threading.Thread | None = None
@@ -155,10 +170,11 @@ class Background:
         session.execute(insert(table).values(values))
         return operation_id
 
-    def run(self, operation_id: str) -> None:
-        """Carry out a stored operation as soon as a thread is free."""
+    def run(self, operation_id: str, kind: str | None = None) -> None:
+        """Carry out a stored operation as soon as a thread is free: one of those of its kind, where that has some."""
         self.keep()
-        self._pool.submit(self._carry_out, operation_id)
+        threads: ThreadPoolExecutor | DaemonThreads = self._apart.get(kind or "") or self._pool
+        threads.submit(self._carry_out, operation_id)
 
     def keep(self) -> None:
         """Renew leases and look after abandoned work from now on; a repeated call changes nothing."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,6 +28,13 @@ MARK = "AIRFLOW_REST_API_TRIAL"
 _HEED_SECONDS = 0.5
 # What the warden needs at the most to end the family, beyond the grace that it gives.
 _END_SECONDS = 15.0
+_ENDING = threading.Event()
+# The trials of this process that go on, by their marks.
+_GOING: set[str] = set()
+
+
+class Interrupted(Exception):
+    """This process ends, and the trial with it."""
 
 
 @dataclass
@@ -54,12 +63,14 @@ class Ending:
 def carry_out(order: Mapping[str, Any], *, seconds: float, heed: Callable[[Progress], None]) -> Ending:
     """Carry out an order in a child process; when this returns or raises, nothing is left of it.
 
-    ``heed`` is called twice a second with what is known so far; what it raises ends the trial.
+    ``heed`` is called twice a second with what is known so far; what it raises ends the trial. Raises `Interrupted`.
     """
     progress, last = Progress(), Ending("lost")
     with _warden({**order, "seconds": seconds}) as process:
         deadline = time.monotonic() + warden.START_SECONDS + seconds + _END_SECONDS
         for line in _lines(process, deadline):
+            if _ENDING.is_set():
+                raise Interrupted
             if line is not None:
                 progress.secrets |= set(line.get("secrets", ()))
                 progress.output, progress.bytes = (
@@ -85,6 +96,7 @@ def _warden(order: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
         env={**os.environ, MARK: mark},
         start_new_session=True,
     )
+    _GOING.add(mark)
     try:
         assert process.stdin is not None
         with suppress(BrokenPipeError):
@@ -93,6 +105,7 @@ def _warden(order: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         _end(process, mark)
+        _GOING.discard(mark)
 
 
 def _end(process: subprocess.Popen[bytes], mark: str) -> None:
@@ -146,3 +159,15 @@ def _lines(process: subprocess.Popen[bytes], deadline: float) -> Iterator[Json |
         *whole, rest = (waiting + data).split(b"\n")
         waiting = bytearray(rest)
         yield from (json.loads(line) for line in whole)
+
+
+def stop_all() -> None:
+    """End the trials of this process, and wait for a moment until they have been."""
+    _ENDING.set()
+    deadline = time.monotonic() + _END_SECONDS
+    while _GOING and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+# Threads that wait for trials are daemons, which nobody else waits for.
+atexit.register(stop_all)

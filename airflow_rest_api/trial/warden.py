@@ -34,7 +34,7 @@ START_SECONDS = 120.0
 GRACE_SECONDS = 3.0
 # A secret that is longer than a message can be is masked by its beginning.
 MOST_MESSAGE = 128 << 10
-_TICK_SECONDS, _SAY_SECONDS, _WEIGH_SECONDS = 0.2, 0.5, 0.5
+_TICK_SECONDS, _LOOK_SECONDS = 0.1, 0.3
 _MOST_VERDICT, _MOST_SAID = 4 << 20, 8_000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CHILD = "airflow_rest_api.trial.child"
@@ -72,7 +72,7 @@ class _Heard:
     output: bytearray = field(default_factory=bytearray)
     said: bytearray = field(default_factory=bytearray)
     secrets: list[str] = field(default_factory=list)
-    bytes: int = 0
+    total: int = 0
     is_new: bool = False
 
     def __post_init__(self) -> None:
@@ -90,11 +90,10 @@ class _Heard:
 
     def listen(self, seconds: float) -> None:
         """Wait for something to come, and take it."""
-        known = [*self._open, self.channels.secrets[0]]
+        known = [*self._open, self.channels.secrets[0].fileno()]
         ready = select.select(known, [], [], seconds)[0]
-        for descriptor in ready:
-            if not isinstance(descriptor, socket.socket):
-                self._take(descriptor)
+        for descriptor in self._open.keys() & set(ready):
+            self._take(descriptor)
         # What was said of secrets was said before what was written; so it is heard of last, and told first.
         self._take_secrets()
 
@@ -109,7 +108,7 @@ class _Heard:
         self.verdict += data[: _MOST_VERDICT - len(self.verdict)]
 
     def _take_output(self, data: bytes) -> None:
-        self.bytes += len(data)
+        self.total += len(data)
         self.output += data
         del self.output[:-KEPT_OUTPUT]
         self.is_new = True
@@ -129,7 +128,7 @@ class _Heard:
             _say(secrets=self.secrets)
             self.secrets = []
         if self.is_new:
-            _say(output=self.output.decode("utf-8", "replace"), bytes=self.bytes)
+            _say(output=self.output.decode("utf-8", "replace"), bytes=self.total)
             self.is_new = False
 
     def drain(self) -> None:
@@ -181,28 +180,32 @@ def _started(order: dict[str, Any], channels: _Channels) -> subprocess.Popen[byt
 
 def _watched(child: subprocess.Popen[bytes], heard: _Heard, seconds: float) -> str:
     """Wait for the end of the child, or for a reason to end it."""
-    begin = time.monotonic()
-    deadline, say, weigh = begin + START_SECONDS, begin, begin
+    deadline, look = time.monotonic() + START_SECONDS, 0.0
     was_ready = False
     while child.poll() is None:
         heard.listen(_TICK_SECONDS)
         now = time.monotonic()
         if heard.is_ready and not was_ready:
             was_ready, deadline = True, now + seconds
-        if now >= say:
-            heard.tell()
-            say = now + _SAY_SECONDS
-        if now > deadline:
-            return "timeout"
-        if heard.bytes > MOST_OUTPUT:
-            return "output"
-        if not _is_wanted():
-            return "unwanted"
-        if now >= weigh:
-            weigh = now + _WEIGH_SECONDS
-            if _memory() > MEMORY_BYTES:
-                return "memory"
+        if now < look:
+            continue
+        look = now + _LOOK_SECONDS
+        heard.tell()
+        reason = _met(heard, is_late=now > deadline)
+        if reason is not None:
+            return reason
     return "done"
+
+
+def _met(heard: _Heard, *, is_late: bool) -> str | None:
+    """Return the bound that was met, if any was."""
+    if is_late:
+        return "timeout"
+    if heard.total > MOST_OUTPUT:
+        return "output"
+    if not _is_wanted():
+        return "unwanted"
+    return "memory" if _memory() > MEMORY_BYTES else None
 
 
 def _terminate(child: subprocess.Popen[bytes], heard: _Heard) -> None:
@@ -229,7 +232,7 @@ def _memory() -> int:
 
 def _last_line(written: bytearray) -> Any:
     """Return what the child found: the line after the one that said it was ready."""
-    _ready, *found = written.splitlines() or [b""]
+    _ready, *found = bytes(written).splitlines() or [b""]
     with suppress(ValueError, IndexError):
         return json.loads(found[-1])
     return None

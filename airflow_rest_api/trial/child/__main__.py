@@ -21,10 +21,10 @@ from airflow_rest_api.sandbox.child import kernel
 # A process that the task has left behind would keep its log open; it is ended all the same.
 os.environ["AIRFLOW__WORKERS__SOCKET_CLEANUP_TIMEOUT"] = "1"
 
-from airflow.sdk.execution_time.supervisor import STATES_SENT_DIRECTLY, ActivitySubprocess  # noqa: E402
+from airflow.sdk.execution_time.supervisor import STATES_SENT_DIRECTLY, ActivitySubprocess
 
-from airflow_rest_api.trial.child import lines, place, secrets, tasks  # noqa: E402
-from airflow_rest_api.trial.child.forgetful import Client, Kept  # noqa: E402
+from airflow_rest_api.trial.child import lines, place, secrets, tasks
+from airflow_rest_api.trial.child.forgetful import Client, Kept
 
 Json = dict[str, Any]
 _FAILED, _DEFERRED = "failed", "deferred"
@@ -52,7 +52,8 @@ class Child:
         begin = time.monotonic()
         while True:
             process = self._fork(tasks.run(self._order["params"], self._notes))
-            state, code = _state(process), process._exit_code
+            state: str | None = _state(process)
+            code = process._exit_code
             if state == _DEFERRED:
                 state = self._resumed()
             if state is not None:

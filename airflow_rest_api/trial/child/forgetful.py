@@ -1,13 +1,12 @@
 """A forgetful server: tells a task what it asks for, and stores nothing of the trial.
 
-A task speaks to Airflow's execution API. Here it speaks to one in the same process, which answers what is read: 
-connections, variables, what other tasks returned. What becomes of the task itself, and what it returns, stays in memory.
-So a trial has no run of its own in the database, which the scheduler would take up, and does not touch a real one.
+A task speaks to Airflow's execution API. Here it speaks to one in the same process, which answers what is read:
+connections, variables, what other tasks returned. What becomes of the task itself, and what it returns, stays in
+memory. So a trial has no run of its own in the database, which the scheduler would take up, and touches no real one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,9 +19,9 @@ from airflow.sdk.api.datamodels._generated import (
     TIRunContext,
     XComResponse,
 )
+from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse, OKResponse, TaskRescheduleStartDate
 from airflow.sdk.execution_time.supervisor import in_process_api_server
-from airflow.sdk.exceptions import ErrorType
 
 _OK = OKResponse(ok=True)
 
@@ -94,7 +93,7 @@ class _XComs(sdk.XComOperations):
         task_id: str,
         key: str,
         map_index: int | None = None,
-        include_prior_dates: bool = False,  # noqa: FBT001, FBT002 (as the client that stands in)
+        include_prior_dates: bool = False,
     ) -> XComResponse:
         place = (dag_id, run_id, task_id, _index(map_index), key)
         if place in self.kept.xcoms:
@@ -129,7 +128,7 @@ class _Store(sdk.TaskStateStoreOperations):
             return ErrorResponse(error=ErrorType.TASK_STORE_NOT_FOUND, detail={"key": key})
         return TaskStateStoreResponse(value=self.kept.store[key])
 
-    def set(self, _: Any, key: str, value: Any, expires_at: datetime | None = None) -> OKResponse:  # noqa: ARG002
+    def set(self, _: Any, key: str, value: Any, expires_at: datetime | None = None) -> OKResponse:
         self.kept.store[key] = value
         return _OK
 
@@ -148,12 +147,11 @@ class Client(sdk.Client):
     def __init__(self, kept: Kept) -> None:
         super().__init__(base_url=None, token="", dry_run=True, transport=in_process_api_server().transport)
         self.base_url = "http://in-process.invalid./"
-        self._instead: dict[type, Any] = {
-            kind: kind(self, kept) for kind in (_TaskInstances, _XComs, _Store)
-        }
+        self._instead: dict[type, Any] = {kind: kind(self, kept) for kind in (_TaskInstances, _XComs, _Store)}
 
-    # Faults of a server in the same process do not pass by waiting.
-    request: Callable[..., Any] = sdk.Client.request.__wrapped__  # type: ignore[attr-defined]
+    def request(self, *given: Any, **named: Any) -> Any:  # type: ignore[override]
+        """Ask once: faults of a server in the same process do not pass by waiting."""
+        return sdk.Client.request.__wrapped__(self, *given, **named)
 
     @property
     def task_instances(self) -> Any:

@@ -32,7 +32,7 @@ class _Output:
 
 def logger(descriptor: int) -> Any:
     """Return a logger for what the supervisor hears from the task."""
-    processors = [structlog.stdlib.add_log_level, _line]
+    processors: list[Any] = [structlog.stdlib.add_log_level, _line]
     return structlog.wrap_logger(
         _Output(descriptor), processors=processors, wrapper_class=structlog.stdlib.BoundLogger
     ).bind()

@@ -13,6 +13,7 @@ from airflow.models.dag_version import DagVersion
 from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.sdk.api.datamodels._generated import BundleInfo, TaskInstance, TIRunContext
+from airflow.sdk.api.datamodels._generated import DagRun as Run
 from airflow.utils.session import create_session
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
@@ -36,11 +37,15 @@ def find(order: Mapping[str, Any]) -> Place:
     """Return the place that an order names; what it names was there a moment ago."""
     with create_session(scoped=False) as session:
         dag_id, task_id = order["dag_id"], order["task_id"]
-        model = session.scalars(select(DagModel).where(DagModel.dag_id == dag_id)).one()
-        dag = SerializedDagModel.get_dag(dag_id, session=session)
-        version = DagVersion.get_latest_version(dag_id, session=session)
+        model: Any = session.scalars(select(DagModel).where(DagModel.dag_id == dag_id)).one()
+        dag: Any = SerializedDagModel.get_dag(dag_id, session=session)
+        version: Any = DagVersion.get_latest_version(dag_id, session=session)
         run = _run(session, order) if order["dag_run_id"] else None
-        context = RunOfServer.model_validate(run, from_attributes=True).model_dump() if run else _made_up(order, dag)
+        context = (
+            RunOfServer.model_validate(run, from_attributes=True).model_dump()
+            if run
+            else _made_up(order, dag)
+        )
         retries = int(dag.get_task(task_id).retries or 0)
         return Place(
             BundleInfo(name=model.bundle_name, version=run.bundle_version if run else model.bundle_version),
@@ -55,7 +60,7 @@ def find(order: Mapping[str, Any]) -> Place:
                 dag_version_id=version.id,
             ),
             TIRunContext(
-                dag_run=context,
+                dag_run=Run(**context),
                 max_tries=retries,
                 should_retry=retries > 0,
                 task_reschedule_count=_RESCHEDULED_ENOUGH,
@@ -73,7 +78,9 @@ def _made_up(order: Mapping[str, Any], dag: Any) -> dict[str, Any]:
     """Return a run that is nowhere but here, as Airflow's command line makes one."""
     now = datetime.now(timezone.utc)
     logical_date = datetime.fromisoformat(order["logical_date"]) if order["logical_date"] else None
-    interval = dag.timetable.infer_manual_data_interval(run_after=_pendulum(logical_date)) if logical_date else None
+    interval = (
+        dag.timetable.infer_manual_data_interval(run_after=_pendulum(logical_date)) if logical_date else None
+    )
     return {
         "dag_id": order["dag_id"],
         "run_id": f"__airflow_temporary_run_{now.isoformat()}__",
