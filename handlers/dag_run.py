@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_rest_api.services import dag_run as service
+from airflow_rest_api.services import dag_run_restart, dag_runs_restart
+from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 
 Json = dict[str, Any]
@@ -55,3 +57,15 @@ def clear_dag_run(dag_id: str, dag_run_id: str, body: Json, caller: Caller) -> J
 def clear_dag_runs(dag_id: str, body: Json, caller: Caller) -> Json:
     """Clear several runs so that they run again."""
     return service.clear_dag_runs(dag_id, body=body, caller=caller)
+
+
+def restart_failed_tasks(dag_id: str, dag_run_id: str, dry_run: bool) -> Json:
+    """Restart the failed tasks of a run."""
+    return dag_run_restart.restart_failed_tasks(dag_id, dag_run_id, dry_run=dry_run)
+
+
+def restart_failed_dag_runs(body: Json, dry_run: bool, caller: Caller, background: Background) -> Json:
+    """Restart the failed tasks of many runs."""
+    return dag_runs_restart.restart_failed_dag_runs(
+        body=body, dry_run=dry_run, caller=caller, background=background
+    )

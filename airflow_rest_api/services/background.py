@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -35,12 +35,13 @@ from airflow_rest_api.services.operation import (
     SUCCEEDED,
     UNFINISHED,
 )
+from airflow_rest_api.services.report import Report, Stopped
 from airflow_rest_api.storage.tables import operation as table
 
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-Work = Callable[[Json, "Report"], "Json | None"]
+Work = Callable[[Json, Report], "Json | None"]
 
 # A worker that is not heard of for `LEASE` is taken for dead; it renews thrice in that time. Twice the two is the
 # longest that dead work may look alive.
@@ -48,69 +49,20 @@ LEASE = timedelta(seconds=30)
 RENEW_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 THREADS = 2
-LOG_CHARACTERS = 16_000
-
-
-class Stopped(Exception):
-    """The work was cancelled, or is another's by now."""
 
 
 @dataclass(frozen=True)
 class Kind:
     """How an operation is carried out; ``is_safe`` when carrying it out twice does no harm.
 
-    Work that may take long has ``threads`` of its own, so that all others are not kept waiting.
+    One that ``resumes`` goes on after the items that were told before; otherwise who takes over begins anew. Work that
+    may take long has ``threads`` of its own, so that all others are not kept waiting.
     """
 
     work: Work
     is_safe: bool
+    resumes: bool = False
     threads: int = 0
-
-
-class Report:
-    """What work tells of itself while it goes on; every call may end it with `Stopped`."""
-
-    def __init__(self, operation_id: str, worker: str, done: int = 0) -> None:
-        self._mine = (table.c.id == operation_id, table.c.worker == worker, table.c.state == RUNNING)
-        self._items: list[Json] = []
-        self._log = ""
-        self._done = done
-
-    def expect(self, total: int) -> None:
-        """Say how many items there are."""
-        self._write({"total": total})
-
-    def item(self, **result: Any) -> None:
-        """Say what became of one item."""
-        self.items([result])
-
-    def items(self, results: Sequence[Json]) -> None:
-        """Say what became of several items at once."""
-        self._items += results
-        self._done += len(results)
-        self._write({"done": self._done, "items": list(self._items)})
-
-    def line(self, text: str) -> None:
-        """Add a line to the log, of which the end is kept."""
-        self._log = f"{self._log}{text}\n"[-LOG_CHARACTERS:]
-        self._write({"log": self._log})
-
-    def text(self, text: str) -> None:
-        """Put a text in the place of the log, of which the end is kept."""
-        self._log = text[-LOG_CHARACTERS:]
-        self._write({"log": self._log})
-
-    def check(self) -> None:
-        """Raise `Stopped` when the work is cancelled."""
-        self._write({"done": self._done})
-
-    def _write(self, values: Json) -> None:
-        def work(session: Session) -> bool:
-            session.execute(update(table).where(*self._mine).values(**values))
-            return session.scalar(select(table.c.is_cancelled).where(*self._mine)) is False
-
-        if not write(work):
-            raise Stopped
 
 
 # Whoever renews leases at present in this process.
@@ -228,21 +180,17 @@ class Background:
             session.execute(lost.values(state=LOST, ended_at=now))
             session.execute(delete(table).where(table.c.expires_at < now, table.c.state.not_in(UNFINISHED)))
             known = table.c.kind.in_(self._kinds)
-            safe = select(table.c.id, table.c.worker).where(*overdue, table.c.is_safe, known)
+            safe = select(table.c.id, table.c.worker, table.c.kind).where(*overdue, table.c.is_safe, known)
             return list(session.execute(safe))
 
-        for operation_id, former in write(work):
-            if self._take_over(operation_id, former):
+        for operation_id, former, kind in write(work):
+            if self._take_over(operation_id, former, kind):
                 self.run(operation_id)
 
-    def _take_over(self, operation_id: str, former: str) -> bool:
-        values = {
-            "worker": self.worker,
-            "state": QUEUED,
-            "leased_until": _now() + LEASE,
-            "done": 0,
-            "items": [],
-        }
+    def _take_over(self, operation_id: str, former: str, kind: str) -> bool:
+        values: Json = {"worker": self.worker, "state": QUEUED, "leased_until": _now() + LEASE}
+        if not self._kinds[kind].resumes:
+            values |= {"done": 0, "items": []}
 
         def work(session: Session) -> bool:
             theirs = (table.c.id == operation_id, table.c.worker == former, table.c.leased_until < _now())
@@ -260,26 +208,28 @@ class Background:
             log.exception("The operation %s could not be carried out", operation_id)
             self._on_fault()
 
-    def _start(self, operation_id: str) -> tuple[str, Json] | None:
+    def _start(self, operation_id: str) -> tuple[str, Json, list[Json]] | None:
         """Move a queued operation to running; None when it was cancelled before, or is another's."""
         mine = (table.c.id == operation_id, table.c.worker == self.worker, table.c.state == QUEUED)
 
-        def work(session: Session) -> tuple[str, Json] | None:
+        def work(session: Session) -> tuple[str, Json, list[Json]] | None:
             begun = update(table).where(*mine, table.c.is_cancelled.is_(False))
             result: Any = session.execute(begun.values(state=RUNNING, started_at=_now()))
             if result.rowcount != 1:
                 session.execute(update(table).where(*mine).values(state=CANCELLED, ended_at=_now()))
                 return None
-            kind, request = session.execute(
-                select(table.c.kind, table.c.request).where(table.c.id == operation_id)
+            kind, request, told = session.execute(
+                select(table.c.kind, table.c.request, table.c["items"]).where(table.c.id == operation_id)
             ).one()
-            return kind, request
+            return kind, request, told
 
         return write(work)
 
-    def _outcome(self, operation_id: str, kind: str, request: Json) -> tuple[str, Json | None, str | None]:
+    def _outcome(
+        self, operation_id: str, kind: str, request: Json, told: list[Json]
+    ) -> tuple[str, Json | None, str | None]:
         try:
-            result = self._kinds[kind].work(request, Report(operation_id, self.worker))
+            result = self._kinds[kind].work(request, Report(operation_id, self.worker, told))
         except Stopped:
             return CANCELLED, None, None
         except errors.Refusal as refusal:

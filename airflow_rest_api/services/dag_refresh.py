@@ -13,10 +13,11 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import dry_runs, errors, operation, parse_watch, parsing, retries
-from airflow_rest_api.services.background import Background, Report
+from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller, DagScope
 from airflow_rest_api.services.database import reading, write
 from airflow_rest_api.services.parse_watch import BROKEN, GONE, SERVED, File, Outcome, Watch
+from airflow_rest_api.services.report import Report
 
 Entry = dict[str, Any]
 

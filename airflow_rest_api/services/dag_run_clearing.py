@@ -206,7 +206,7 @@ def _cleared(session: Session, names: RunNames, options: Clearing, caller: Calle
         task_ids=None,
         only_new=options.only_new,
         only_failed=options.only_failed,
-        run_on_latest_version=_on_latest_version(session, run.dag_id, options),
+        run_on_latest_version=on_latest_version(session, run.dag_id, options.run_on_latest_version),
         session=session,
     )
     if options.note is not None:
@@ -216,10 +216,10 @@ def _cleared(session: Session, names: RunNames, options: Clearing, caller: Calle
     return number
 
 
-def _on_latest_version(session: Session, dag_id: str, options: Clearing) -> bool:
-    """Return what was asked for, or else what the DAG, or else `[core] rerun_with_latest_version` says."""
-    if options.run_on_latest_version is not None:
-        return options.run_on_latest_version
+def on_latest_version(session: Session, dag_id: str, wish: bool | None) -> bool:
+    """Return the ``wish``, or else what the DAG, or else `[core] rerun_with_latest_version` says."""
+    if wish is not None:
+        return wish
     of_dag: bool | None = structure.read_latest(dag_id, session).rerun_with_latest_version
     if of_dag is not None:
         return of_dag

@@ -28,6 +28,8 @@ REFUSED = {
     "test_task": 403,
     # There are files only where somebody has put one.
     **dict.fromkeys(("get_file", "delete_file"), 404),
+    # No task of the example's run has failed.
+    "restart_failed_tasks": 409,
     # The filters go with a partitioned DAG, which the DAG of the path's example is not.
     "get_dag_runs-partition_date_gte": 400,
     "get_dag_runs-partition_date_lte": 400,

@@ -38,6 +38,9 @@ OWN = {
     **dict.fromkeys(("upload_file", "get_files", "get_file", "delete_file"), POWERLESS),
     "get_rendered_fields": [*NOBODY_KNOWN, *ONE_DAG],
     "refresh_dag": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
+    "restart_failed_tasks": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
+    # Whoever may change some DAG's tasks; a selector takes of all what the caller may change.
+    "restart_failed_dag_runs": [*NOBODY_KNOWN, *VIEWER],
     "refresh_all_dags": [*NOBODY_KNOWN, *VIEWER, "OneDag own", *ONE_DAG],
     **dict.fromkeys(("get_deployments", "get_deployment"), NOBODY_KNOWN),
     **dict.fromkeys(("deploy_dag", "rollback_deployment", "validate_dag", "test_task"), EVERYBODY),

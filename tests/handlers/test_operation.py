@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select, update
 
-from airflow_rest_api.services import background, errors
+from airflow_rest_api.services import background, errors, report
 from airflow_rest_api.services.background import Background, Kind
 from airflow_rest_api.services.database import unit_of_work
 from airflow_rest_api.storage.tables import operation as table
@@ -126,7 +126,7 @@ class TestGetOperation:
                 report.line(f"{number} {'x' * 1000}")
 
         log = ended(rest, work.begin(carrier(chatter), caller))["log"]
-        assert len(log) == background.LOG_CHARACTERS
+        assert len(log) == report.LOG_CHARACTERS
         assert "\n39 " in log
 
     @pytest.mark.parametrize("role", ["op", "viewer", "nobody"])
@@ -281,17 +281,17 @@ class TestWorkThatNobodyCarriesOn:
         with unit_of_work() as session:
             session.execute(update(table).values(leased_until=background._now() - timedelta(seconds=1)))
             former = session.scalar(select(table.c.worker))
-        assert [carrier()._take_over(operation_id, former) for _ in range(2)] == [True, False]
+        assert [carrier()._take_over(operation_id, former, work.KIND) for _ in range(2)] == [True, False]
 
     def test_who_was_taken_for_dead_stops_when_it_comes_back(self, rest, caller, carrier):
         told = []
 
-        def slow(_, report):
+        def slow(_, telling):
             with unit_of_work() as session:
                 session.execute(update(table).values(worker="another"))
             try:
-                report.item(number=0)
-            except background.Stopped:
+                telling.item(number=0)
+            except report.Stopped:
                 told.append("stopped")
                 raise
 

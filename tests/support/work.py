@@ -16,9 +16,10 @@ from typing import Any
 from uuid import uuid4
 
 from airflow_rest_api.services import background
-from airflow_rest_api.services.background import Background, Kind, Report
+from airflow_rest_api.services.background import Background, Kind
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import write
+from airflow_rest_api.services.report import Report
 from tests.support import environment
 
 KIND = "count_up"
