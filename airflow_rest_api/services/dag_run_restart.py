@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow.models.dagrun import DagRun
-from airflow.models.taskinstance import TaskInstance, clear_task_instances, find_relevant_relatives
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.utils.state import DagRunState
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
@@ -21,6 +21,7 @@ from airflow_rest_api.services import (
     retries,
 )
 from airflow_rest_api.services import task_instance_place as place
+from airflow_rest_api.services import task_instance_relatives as relatives
 from airflow_rest_api.services.database import write
 from airflow_rest_api.services.selector import RunName
 from airflow_rest_api.services.task_instance_rows import TASK_INSTANCE
@@ -162,10 +163,8 @@ def _marks(
     """
     plain = [task_id for task_id, index in failed if index < 0]
     mapped = [instance for instance in failed if instance[1] >= 0]
-    relatives = find_relevant_relatives(
-        plain, mapped, direction="downstream", dag=dag, run_id=run_id, session=session
-    )
-    marks: set[Mark] = {*plain, *mapped, *relatives}
+    after = relatives.in_run(session, dag, run_id, [*plain, *mapped], "downstream")
+    marks: set[Mark] = {*plain, *mapped, *after}
     task_ids = {mark if isinstance(mark, str) else mark[0] for mark in marks}
     if task_ids:
         subset = dag.partial_subset(task_ids=task_ids, include_downstream=False, include_upstream=False)

@@ -45,3 +45,11 @@ def _youngest(kind: str) -> Any:
 
 # Made once: it costs more to put together than to run.
 _YOUNGEST = union_all(*(select(_youngest(kind).subquery()) for kind in (SCHEDULER, TRIGGERER, DAG_PROCESSOR)))
+
+
+def count_alive(session: Session, kind: str) -> int:
+    """Return how many jobs of a kind are alive."""
+    rows = session.execute(
+        select(Job.state, Job.latest_heartbeat).where(Job.job_type == kind, Job.state == JobState.RUNNING)
+    )
+    return sum(is_alive(kind, Heartbeat(state, at)) for state, at in rows)

@@ -57,9 +57,7 @@ class RenderersBusy(errors.Unavailable):
     title = "Other fields are being rendered"
 
     def __init__(self) -> None:
-        super().__init__(
-            "Too many fields are being rendered at present; try again shortly.", retry_after=5
-        )
+        super().__init__("Too many fields are being rendered at present; try again shortly.", retry_after=5)
 
 
 class RendererUnavailable(errors.Unavailable):
@@ -68,7 +66,9 @@ class RendererUnavailable(errors.Unavailable):
     title = "Fields cannot be rendered at present"
 
     def __init__(self) -> None:
-        super().__init__("The process that renders fields failed; the log of the service tells why.", retry_after=5)
+        super().__init__(
+            "The process that renders fields failed; the log of the service tells why.", retry_after=5
+        )
 
 
 def get_rendered_fields(
@@ -80,14 +80,14 @@ def get_rendered_fields(
     `RenderedFieldsNotFound`, `MapIndexNeeded` for a mapped task without an index, `SwitchOff` and `PowerMissing`, and
     what `_rendered` raises.
     """
-    wanted = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
+    wanted: Entry = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
     fields = _stored(**wanted)
     if fields is not None and source != LIVE:
         return {**wanted, "fields": fields, "source": STORED}
     if source == STORED or (source == AUTO and not _may_render(caller)):
         raise RenderedFieldsNotFound(task_id, map_index)
     _require_to_render(caller)
-    _require_instance(**wanted)
+    _require_instance(dag_id, task_id, map_index)
     return {**wanted, "fields": _rendered(wanted), "source": LIVE}
 
 
@@ -120,7 +120,7 @@ def _may_render(caller: Caller) -> bool:
     return True
 
 
-def _require_instance(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> None:
+def _require_instance(dag_id: str, task_id: str, map_index: int) -> None:
     """Raise `MapIndexNeeded` for the instance that a mapped task has until it is expanded."""
     with reading() as session:
         dag = structure.read_latest(dag_id, session)

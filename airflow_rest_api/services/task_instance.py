@@ -1,23 +1,16 @@
-"""Task instances: reading lists of them, single ones, what holds them back and what was rendered for them."""
+"""Task instances: reading lists of them, and single ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.exceptions import TaskNotFound
-from airflow.models.renderedtifields import RenderedTaskInstanceFields
-from airflow.models.taskinstance import TaskInstance
-from airflow.ti_deps.dep_context import DepContext
-from airflow.ti_deps.dependencies_deps import SCHEDULER_QUEUED_DEPS
-from airflow.utils.state import TaskInstanceState
-from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import errors, instants, listing, task_instance_rows
 from airflow_rest_api.services import task_instance_place as place
 from airflow_rest_api.services.caller import Caller, DagScope
-from airflow_rest_api.services.database import reading, unit_of_work
+from airflow_rest_api.services.database import reading
 from airflow_rest_api.services.task_instance_filters import (
     BATCH_FILTERS,
     BATCH_SORTING,
@@ -27,9 +20,8 @@ from airflow_rest_api.services.task_instance_filters import (
     conditions,
 )
 from airflow_rest_api.services.task_instance_pages import Selection, by_cursor, by_offset
-from airflow_rest_api.services.task_instance_rows import SAME_KEY, TASK_INSTANCE, Entry
+from airflow_rest_api.services.task_instance_rows import TASK_INSTANCE, Entry
 
-_RENDERED = RenderedTaskInstanceFields.__table__
 _TIMES = ("run_after", "logical_date", "start_date", "end_date")
 
 
@@ -60,19 +52,6 @@ class MapIndexNeeded(errors.Conflict):
 
     def __init__(self, task_id: str) -> None:
         super().__init__(f"The task '{task_id}' is mapped; name an instance with map_index.", task_id=task_id)
-
-
-class RenderedFieldsNotFound(errors.NotFound):
-    """Nothing is stored of what was rendered for the task instance."""
-
-    title = "No rendered fields are stored"
-
-    def __init__(self, task_id: str, map_index: int) -> None:
-        super().__init__(
-            f"Nothing rendered is stored for the task '{task_id}': it has not run, or not among the last runs.",
-            task_id=task_id,
-            map_index=map_index,
-        )
 
 
 def get_task_instances(dag_id: str, dag_run_id: str, *, query: Mapping[str, Any], caller: Caller) -> Entry:
@@ -166,61 +145,3 @@ def get_mapped_task_instance(dag_id: str, dag_run_id: str, task_id: str, map_ind
 def _has_instances(session: Session, dag_id: str, dag_run_id: str, task_id: str) -> bool:
     instances = Selection(place.of_task(dag_id, dag_run_id, task_id))
     return instances.count(session, at_most=1) > 0
-
-
-def get_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> Entry:
-    """Tell what keeps the scheduler from starting a task instance; raises `TaskInstanceNotFound`.
-
-    Only an instance without a state, or one that is scheduled, waits for anything.
-    """
-    wanted = select(TaskInstance).where(
-        *place.of_task(dag_id, dag_run_id, task_id), TASK_INSTANCE.c.map_index == map_index
-    )
-    with unit_of_work() as session:
-        instance = session.scalar(wanted)
-        if instance is None:
-            raise errors.TaskInstanceNotFound(dag_id, dag_run_id, task_id, map_index)
-        unmet = _unmet(session, instance) if instance.state in (None, TaskInstanceState.SCHEDULED) else []
-        # The caller only looks, but some of Airflow's dependencies set the state of the task that they look at.
-        session.rollback()
-    return {"dependencies": sorted(unmet, key=lambda dependency: dependency["name"])}
-
-
-def _unmet(session: Session, instance: TaskInstance) -> list[dict[str, str]]:
-    try:
-        dag = place.structure_for_scheduling(session, instance.dag_id, instance.run_id)
-        instance.task = dag.get_task(instance.task_id)
-    except (errors.DagNotFound, TaskNotFound):
-        return []
-    context = DepContext(SCHEDULER_QUEUED_DEPS)
-    return [
-        {"name": status.dep_name, "reason": status.reason}
-        for status in instance.get_failed_dep_statuses(dep_context=context, session=session)
-    ]
-
-
-def get_rendered_fields(dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> Entry:
-    """Return the templated fields that Airflow stored when the task instance ran.
-
-    Raises `TaskInstanceNotFound`, `RenderedFieldsNotFound`, and `MapIndexNeeded` for a mapped task without an index.
-    """
-    wanted = (
-        select(_RENDERED.c.rendered_fields)
-        .select_from(TASK_INSTANCE.outerjoin(_RENDERED, and_(*SAME_KEY)))
-        .where(*place.of_task(dag_id, dag_run_id, task_id), TASK_INSTANCE.c.map_index == map_index)
-    )
-    with reading() as session:
-        found = session.execute(wanted).one_or_none()
-        if found is None and map_index == -1 and _has_instances(session, dag_id, dag_run_id, task_id):
-            raise MapIndexNeeded(task_id)
-    if found is None:
-        raise errors.TaskInstanceNotFound(dag_id, dag_run_id, task_id, map_index)
-    if found[0] is None:
-        raise RenderedFieldsNotFound(task_id, map_index)
-    return {
-        "dag_id": dag_id,
-        "dag_run_id": dag_run_id,
-        "task_id": task_id,
-        "map_index": map_index,
-        "fields": found[0],
-    }

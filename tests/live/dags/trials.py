@@ -154,3 +154,20 @@ with DAG("trials_rough", **OPTIONS):
     )
     Waits(task_id="wait")
     Never(task_id="sense", mode="reschedule", poke_interval=60, timeout=600)
+
+# What is only ever rendered.
+with DAG("trials_rendered", **OPTIONS):
+    BashOperator(
+        task_id="secret",
+        bash_command="echo {{ params.limit }} {{ ds }} {{ conn.trials_secret.password }}",
+        run_as_user="nobody",
+    )
+    BashOperator(task_id="broken", bash_command="echo {{ nothing.of.the_kind }}")
+    BashOperator.partial(task_id="mapped").expand(bash_command=["echo {{ ds }}", "echo {{ run_id }}"])
+    BashOperator(task_id="slow", bash_command="{{ macros.time.sleep(4) }}")
+
+    @task
+    def words():
+        return ["one", "two"]
+
+    BashOperator.partial(task_id="fed").expand(bash_command=words())
