@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import httpx
 from airflow.sdk.api import client as sdk
 from airflow.sdk.api.datamodels._generated import (
     InactiveAssetsResponse,
@@ -141,11 +142,19 @@ class _Store(sdk.TaskStateStoreOperations):
         return _OK
 
 
+class _Server(httpx.BaseTransport):
+    """Airflow's execution API in this process, built when a task first asks for something: that takes a while."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer: httpx.Response = in_process_api_server().transport.handle_request(request)
+        return answer
+
+
 class Client(sdk.Client):
     """A client of Airflow's execution API that remembers for itself what the server should not."""
 
     def __init__(self, kept: Kept) -> None:
-        super().__init__(base_url=None, token="", dry_run=True, transport=in_process_api_server().transport)
+        super().__init__(base_url=None, token="", dry_run=True, transport=_Server())
         self.base_url = "http://in-process.invalid./"
         self._instead: dict[type, Any] = {kind: kind(self, kept) for kind in (_TaskInstances, _XComs, _Store)}
 
