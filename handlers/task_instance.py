@@ -10,6 +10,7 @@ from airflow_rest_api.services import task_instance_dependencies as dependencies
 from airflow_rest_api.services import task_instance_log as logs
 from airflow_rest_api.services import task_instance_try as tries
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.log_following import LogSource
 
 Json = dict[str, Any]
 
@@ -81,7 +82,16 @@ def get_rendered_fields(dag_id: str, dag_run_id: str, task_id: str, map_index: i
 
 
 def get_log(
-    dag_id: str, dag_run_id: str, task_id: str, try_number: int, media_type: str, **wishes: Any
-) -> Json | Iterator[bytes]:
+    dag_id: str,
+    dag_run_id: str,
+    task_id: str,
+    try_number: int,
+    media_type: str,
+    follow: bool,
+    **wishes: Any,
+) -> Json | Iterator[bytes] | LogSource:
     """Get the log of a try."""
-    return logs.get_log(dag_id, dag_run_id, task_id, try_number, media_type=media_type, **wishes)
+    path = (dag_id, dag_run_id, task_id, try_number)
+    if follow:
+        return logs.follow_log(*path, map_index=wishes["map_index"], token=wishes["token"])
+    return logs.get_log(*path, media_type=media_type, **wishes)
