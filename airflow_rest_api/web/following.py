@@ -185,7 +185,7 @@ class _Follower:
         self._gone = gone
         self._send = send
         self._clock = asyncio.get_running_loop().time
-        self._checked = self._clock()
+        self._checked = self._sent = self._clock()
         self._step: asyncio.Future[Any] | None = None
 
     async def send_all(self, start: Mapping[str, Any]) -> None:
@@ -213,18 +213,20 @@ class _Follower:
     async def _body(self, content: bytes, *, more: bool) -> None:
         clean = self._followed.clean(content) if content else b""
         await self._send({"type": "http.response.body", "body": clean, "more_body": more})
+        self._sent = self._clock()
 
     async def _wait(self) -> None:
         """Return when the source may have something, or the client has gone."""
         event = self._watch.wait_for(self._followed.source)
         waits: asyncio.Future[Any] = asyncio.ensure_future(event.wait())
+        seconds = min(SILENCE_SECONDS, CHECK_SECONDS)
         try:
-            while not waits.done() and not self._gone.done():
-                await asyncio.wait(
-                    (waits, self._gone), timeout=SILENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
-                if not waits.done() and not self._gone.done():
-                    await self._check()
+            while True:
+                await asyncio.wait((waits, self._gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+                if waits.done() or self._gone.done():
+                    return
+                await self._check()
+                if self._clock() - self._sent >= SILENCE_SECONDS:
                     await self._body(b"\n", more=True)
         finally:
             waits.cancel()
