@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_rest_api.services import dag_run as service
-from airflow_rest_api.services import dag_run_restart, dag_runs_restart
+from airflow_rest_api.services import dag_run_restart, dag_runs_restart, kill
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 
@@ -69,3 +69,15 @@ def restart_failed_dag_runs(body: Json, dry_run: bool, caller: Caller, backgroun
     return dag_runs_restart.restart_failed_dag_runs(
         body=body, dry_run=dry_run, caller=caller, background=background
     )
+
+
+def kill_dag_run(
+    dag_id: str, dag_run_id: str, body: Json, caller: Caller, background: Background, **query: Any
+) -> Json:
+    """Kill a run."""
+    return kill.kill_dag_run(dag_id, dag_run_id, query=query, body=body, caller=caller, background=background)
+
+
+def kill_dag_runs(body: Json, caller: Caller, background: Background, **query: Any) -> Json:
+    """Kill runs by a selector."""
+    return kill.kill_dag_runs(query=query, body=body, caller=caller, background=background)

@@ -1,7 +1,8 @@
 """Background work: who carries out operations, keeps their lease alive, and notices those that nobody carries on.
 
 A kind of work is a function of its request and a `Report`; all of them are in `kinds.py`, under the operations that
-begin them. Work is done in threads of its own, so that it holds no thread of a request.
+begin them. Work is done in threads of its own, so that it holds no thread of a request; there are few, so work that
+mostly waits is a generator, and yields the seconds for which it needs none.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 from weakref import WeakSet
 
@@ -23,6 +25,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import errors
+from airflow_rest_api.services.alarm import Alarm
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import write
 from airflow_rest_api.services.operation import (
@@ -40,7 +43,12 @@ from airflow_rest_api.storage.tables import operation as table
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-Work = Callable[[Json, Report], "Json | None"]
+Result = TypeVar("Result")
+# Work in steps: between two it needs no thread for the seconds that it yields.
+Rests = Generator[float, None, Result]
+Work = Callable[[Json, Report], "Json | Rests[Json | None] | None"]
+# How an operation ends: its state, its result, and why it failed.
+Outcome = tuple[str, "Json | None", "str | None"]
 
 # A worker that is not heard of for `LEASE` is taken for dead; it renews thrice in that time. Twice the two is the
 # longest that dead work may look alive.
@@ -84,6 +92,7 @@ class Background:
         self._on_fault = on_fault
         self.worker = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid4().hex[:12]}"
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rest-api-background")
+        self._alarm = Alarm("rest-api-alarm")
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._keeper: threading.Thread | None = None
@@ -117,7 +126,7 @@ class Background:
     def run(self, operation_id: str) -> None:
         """Carry out a stored operation as soon as a thread is free."""
         self.keep()
-        self._pool.submit(self._carry_out, operation_id)
+        self._submit(operation_id, self._carry_out(operation_id))
 
     def keep(self) -> None:
         """Renew leases and look after abandoned work from now on; a repeated call changes nothing."""
@@ -190,14 +199,27 @@ class Background:
 
         return write(work)
 
-    def _carry_out(self, operation_id: str) -> None:
+    def _go_on(self, operation_id: str, steps: Rests[None]) -> None:
+        """Work until there is nothing to do for a while, or until the end."""
         try:
-            request = self._start(operation_id)
-            if request is not None:
-                self._end(operation_id, *self._outcome(operation_id, *request))
+            rest = next(steps)
+            self._alarm.after(rest, lambda: self._submit(operation_id, steps))
+        except StopIteration:
+            return
         except Exception:
             log.exception("The operation %s could not be carried out", operation_id)
             self._on_fault()
+
+    def _submit(self, operation_id: str, steps: Rests[None]) -> None:
+        # At the end of the process there are no threads any more: another one takes the work over.
+        with suppress(RuntimeError):
+            self._pool.submit(self._go_on, operation_id, steps)
+
+    def _carry_out(self, operation_id: str) -> Rests[None]:
+        request = self._start(operation_id)
+        if request is not None:
+            outcome = yield from self._outcome(operation_id, *request)
+            self._end(operation_id, *outcome)
 
     def _start(self, operation_id: str) -> tuple[str, Json, list[Json]] | None:
         """Move a queued operation to running; None when it was cancelled before, or is another's."""
@@ -216,11 +238,11 @@ class Background:
 
         return write(work)
 
-    def _outcome(
-        self, operation_id: str, kind: str, request: Json, told: list[Json]
-    ) -> tuple[str, Json | None, str | None]:
+    def _outcome(self, operation_id: str, kind: str, request: Json, told: list[Json]) -> Rests[Outcome]:
         try:
             result = self._kinds[kind].work(request, Report(operation_id, self.worker, told))
+            if isinstance(result, Generator):
+                result = yield from result
         except Stopped:
             return CANCELLED, None, None
         except errors.Refusal as refusal:

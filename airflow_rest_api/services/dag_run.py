@@ -8,7 +8,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
-from airflow_rest_api.services import dag_run_rows, errors, explanation, instants, listing, structure
+from airflow_rest_api.services import (
+    dag_run_rows,
+    errors,
+    explanation,
+    instants,
+    listing,
+    selection_outcome,
+    structure,
+)
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dag_run_bulk import bulk_dag_runs
 from airflow_rest_api.services.dag_run_changes import delete_dag_run, patch_dag_run
@@ -49,16 +57,17 @@ class PartitionDaysNeedDag(errors.Malformed):
 
 
 def get_dag_run(dag_id: str, dag_run_id: str, *, caller: Caller, explain: bool = False) -> Entry:
-    """Return a run, with ``explain`` also what holds it and its tasks back; raises `DagRunNotFound` and `Denied`."""
+    """Return a run, with the outcome of the tasks that were selected where it was made of some.
+
+    With ``explain`` also what holds it and its tasks back. Raises `DagRunNotFound` and `Denied`.
+    """
     if explain:
         caller.permissions.require_dag(dag_id, "GET", "TASK_INSTANCE")
     with reading() as session:
-        run = dag_run_rows.one(session, dag_id, dag_run_id)
-        return (
-            {**run, "explanation": explanation.of_run(session, dag_id, dag_run_id, caller)}
-            if explain
-            else run
-        )
+        run = selection_outcome.told(session, dag_run_rows.one(session, dag_id, dag_run_id))
+        if not explain:
+            return run
+        return {**run, "explanation": explanation.of_run(session, dag_id, dag_run_id, caller)}
 
 
 def get_dag_runs(dag_id: str, *, query: Mapping[str, Any], caller: Caller) -> Entry:

@@ -1,8 +1,4 @@
-"""Bulk changes of runs: many states, notes and deletions in one request and one transaction.
-
-What goes wrong with single runs is part of the answer, with the status that the single operation would have
-answered: that is how Airflow's bulk operations speak.
-"""
+"""Bulk changes of runs: many states, notes and deletions in one request and one transaction (`bulk.py`)."""
 
 from __future__ import annotations
 
@@ -13,7 +9,8 @@ from airflow.models.dagrun import DagRun
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import dag_run_changes, errors, structure
+from airflow_rest_api.services import bulk, dag_run_changes, errors, structure
+from airflow_rest_api.services.bulk import Action, Result
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dag_run_rows import Entry
 from airflow_rest_api.services.database import write
@@ -22,8 +19,6 @@ ALL = "~"
 _METHODS = {"create": "POST", "update": "PUT", "delete": "DELETE"}
 
 RunNames = tuple[str, str]
-Action = Mapping[str, Any]
-Result = dict[str, list[Any]]
 
 
 def bulk_dag_runs(dag_id: str, *, body: Mapping[str, Any], caller: Caller) -> Entry:
@@ -47,18 +42,14 @@ def _touched(dag_id: str, actions: list[Action]) -> set[tuple[str, str]]:
 
 
 def _carry_out(session: Session, dag_id: str, actions: list[Action], caller: Caller) -> Entry:
-    results: dict[str, Result | None] = {"create": None, "update": None, "delete": None}
-    for action in actions:
-        result = results[action["action"]] or {"success": [], "errors": []}
-        results[action["action"]] = result
-        if action["action"] == "create":
-            _fail(result, 405, "Runs are not created in bulk; trigger them one by one.")
-        elif action["action"] == "update":
-            _update(session, dag_id, action, result, caller)
-        else:
-            _delete(session, dag_id, action, result)
-        session.flush()
-    return dict(results)
+    doers = {
+        "create": lambda _, result: bulk.fail(
+            result, 405, "Runs are not created in bulk; trigger them one by one."
+        ),
+        "update": lambda action, result: _update(session, dag_id, action, result, caller),
+        "delete": lambda action, result: _delete(session, dag_id, action, result),
+    }
+    return bulk.carried_out(session, actions, doers)
 
 
 def _update(session: Session, dag_id: str, action: Action, result: Result, caller: Caller) -> None:
@@ -94,7 +85,7 @@ def _names(dag_id: str, entity: str | Mapping[str, Any], result: Result) -> RunN
     dag_run_id = entity if isinstance(entity, str) else entity["dag_run_id"]
     named = dag_id if isinstance(entity, str) else entity.get("dag_id") or dag_id
     if ALL in (named, dag_run_id):
-        _fail(result, 400, f"The run '{dag_run_id}' needs a dag_id of its own, because the path has '~'.")
+        bulk.fail(result, 400, f"The run '{dag_run_id}' needs a dag_id of its own, because the path has '~'.")
         return None
     return named, dag_run_id
 
@@ -109,8 +100,8 @@ def _each(
     """Change each run that exists; unless missing ones are to be skipped, one that is missing stops the action."""
     runs = _locked(session, wanted)
     missing = sorted(set(wanted) - set(runs))
-    if missing and action.get("action_on_non_existence", "fail") == "fail":
-        _fail(
+    if missing and bulk.fails_on_missing(action):
+        bulk.fail(
             result, 404, "These runs were not found: " + ", ".join(f"'{dag}.{run}'" for dag, run in missing)
         )
         return
@@ -121,10 +112,10 @@ def _each(
             change(names, runs[names])
         except errors.NotFound as refusal:
             # The run's DAG is gone: Airflow leaves the rest of the action undone.
-            _fail(result, 404, refusal.detail)
+            bulk.refused(result, refusal)
             return
         except errors.Conflict as refusal:
-            _fail(result, 409, refusal.detail)
+            bulk.refused(result, refusal)
         else:
             result["success"].append(".".join(names))
 
@@ -135,7 +126,3 @@ def _locked(session: Session, wanted: list[RunNames]) -> dict[RunNames, DagRun]:
     # In one order everywhere, so that two requests do not wait for each other.
     statement = select(DagRun).where(tuple_(DagRun.dag_id, DagRun.run_id).in_(wanted)).order_by(DagRun.id)
     return {(run.dag_id, run.run_id): run for run in session.scalars(statement.with_for_update())}
-
-
-def _fail(result: Result, status: int, sentence: str) -> None:
-    result["errors"].append({"error": sentence, "status_code": status})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +10,17 @@ from airflow.api.common.mark_tasks import (
     set_dag_run_state_to_queued,
     set_dag_run_state_to_success,
 )
-from airflow.listeners.listener import get_listener_manager
 from airflow.models.dagrun import DagRun
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import dag_run_rows, errors, structure
+from airflow_rest_api.services import dag_run_rows, errors, listeners, structure
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dag_run_rows import Entry
 from airflow_rest_api.services.database import write
 
 if TYPE_CHECKING:
-    from airflow.models.taskinstance import TaskInstance
     from airflow.serialization.definitions.dag import SerializedDAG
-
-log = logging.getLogger(__name__)
 
 DELETABLE = frozenset({"queued", "success", "failed"})
 
@@ -115,24 +110,5 @@ def set_state(session: Session, dag: SerializedDAG, run: DagRun, state: str) -> 
     # What the database refuses, it refuses here: listeners are not told twice when the unit of work is retried.
     session.flush()
     run.dag = dag
-    _tell_listeners(run, ended, state)
-
-
-def _tell_listeners(run: DagRun, ended: Sequence[TaskInstance], state: str) -> None:
-    hook = get_listener_manager().hook
-    for instance in ended:
-        if state == "success":
-            _call(hook.on_task_instance_success, previous_state=None, task_instance=instance)
-        else:
-            reason = "The state of the task instance was set to failed by hand."
-            _call(hook.on_task_instance_failed, previous_state=None, task_instance=instance, error=reason)
-    told = hook.on_dag_run_success if state == "success" else hook.on_dag_run_failed
-    _call(told, dag_run=run, msg=f"The state of the run was set to {state} by hand.")
-
-
-def _call(hook: Any, **facts: Any) -> None:
-    try:
-        hook(**facts)
-    except Exception:
-        # A listener is somebody else's code: its fault must not undo what was asked for.
-        log.exception("A listener failed.")
+    listeners.tell_of_task_instances(ended, state)
+    listeners.tell_of_run(run, state)

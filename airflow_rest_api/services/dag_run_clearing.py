@@ -217,7 +217,10 @@ def _cleared(session: Session, names: RunNames, options: Clearing, caller: Calle
 
 
 def on_latest_version(session: Session, dag_id: str, wish: bool | None) -> bool:
-    """Return the ``wish``, or else what the DAG, or else `[core] rerun_with_latest_version` says."""
+    """Return what was asked for, or else what the DAG, or else `[core] rerun_with_latest_version` says.
+
+    Raises `DagNotFound`.
+    """
     if wish is not None:
         return wish
     of_dag: bool | None = structure.read_latest(dag_id, session).rerun_with_latest_version

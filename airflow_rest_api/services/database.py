@@ -11,6 +11,7 @@ from airflow.utils.session import create_session
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
 from airflow_rest_api.services import errors
 
@@ -18,6 +19,15 @@ Result = TypeVar("Result")
 
 ATTEMPTS = 6
 _TRANSIENT = ("locked", "deadlock", "could not serialize", "lock wait timeout")
+
+
+class ChangedMeanwhile(errors.Conflict):
+    """Somebody else changed a row between our reading and our writing it, again and again."""
+
+    title = "The object was changed meanwhile"
+
+    def __init__(self) -> None:
+        super().__init__("What the request is about was changed by somebody else meanwhile; try again.")
 
 
 @contextmanager
@@ -28,7 +38,8 @@ def unit_of_work() -> Iterator[Session]:
     ``session=`` would commit and close that one in the middle of our transaction. The sessions do
     not flush by themselves, and objects stay usable after the commit.
 
-    Raises `DatabaseUnavailable`, `ValueRejected` or `AlreadyExists` for what the database refuses.
+    Raises `DatabaseUnavailable`, `ValueRejected` or `AlreadyExists` for what the database refuses, and
+    `ChangedMeanwhile` where a row that is to be changed is not there any more.
     """
     try:
         with create_session(scoped=False) as session:
@@ -39,6 +50,9 @@ def unit_of_work() -> Iterator[Session]:
         raise errors.ValueRejected("The database cannot hold one of the values sent.") from fault
     except IntegrityError as fault:
         raise errors.AlreadyExists("An object with the same identity exists already.") from fault
+    except StaleDataError as fault:
+        # Airflow gives a task instance another id at each try.
+        raise ChangedMeanwhile from fault
 
 
 @contextmanager
@@ -89,5 +103,7 @@ def _retrying() -> tenacity.Retrying:
 
 
 def _is_transient(fault: BaseException) -> bool:
+    if isinstance(fault, ChangedMeanwhile):
+        return True
     cause = fault.__cause__
     return isinstance(cause, DBAPIError) and any(word in str(cause.orig).lower() for word in _TRANSIENT)

@@ -140,12 +140,16 @@ class DagRunNotFound(NotFound):
 
 
 class TaskNotFound(NotFound):
-    """The DAG has no such task."""
+    """The DAG has no such task, or none of ``others`` that were named with it."""
 
     title = "Task not found"
 
-    def __init__(self, dag_id: str, task_id: str) -> None:
-        super().__init__(f"The DAG '{dag_id}' has no task '{task_id}'.", dag_id=dag_id, task_id=task_id)
+    def __init__(self, dag_id: str, task_id: str, *others: str) -> None:
+        names = ", ".join(f"'{name}'" for name in (task_id, *others))
+        further = {"task_ids": [task_id, *others]} if others else {}
+        super().__init__(
+            f"The DAG '{dag_id}' has no task {names}.", dag_id=dag_id, task_id=task_id, **further
+        )
 
 
 class TaskInstanceNotFound(NotFound):

@@ -31,8 +31,10 @@ NOTHING: Mapping[str, Any] = {"causes": [], "task_instances": [], "total_entries
 # The states in which a task is in the hands of an executor or a triggerer: pausing the DAG, say, does not stop it.
 _IN_HANDS = frozenset({"queued", "restarting", "awaiting_input", "deferred"})
 _LAST = frozenset({"no_dag_processor_alive"})
+# What is said where nothing else is known to hold a task.
+NOTHING_HOLDS = "waits_for_scheduler"
 _BY_SCHEDULER = Cause(
-    "waits_for_scheduler", "Nothing holds the task back: it goes on when the scheduler looks at it next."
+    NOTHING_HOLDS, "Nothing holds the task back: it goes on when the scheduler looks at it next."
 )
 
 

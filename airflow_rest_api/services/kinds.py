@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from airflow_rest_api.services import dag_refresh, dag_runs_restart
+from airflow_rest_api.services import dag_refresh, dag_runs_restart, kill, kill_following
 from airflow_rest_api.services.background import Kind
 
 KINDS: dict[str, Kind] = {
     dag_refresh.ONE: Kind(dag_refresh.follow, is_safe=True),
     dag_refresh.ALL: Kind(dag_refresh.follow, is_safe=True),
     dag_runs_restart.KIND: Kind(dag_runs_restart.carry_out, is_safe=True, resumes=True),
+    **dict.fromkeys((kill.TASK, kill.RUN, kill.RUNS), Kind(kill_following.follow, is_safe=True)),
 }

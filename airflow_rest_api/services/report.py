@@ -65,6 +65,11 @@ class Report:
         self._items = write(both)
         self._done = len(self._items)
 
+    def show(self, items: Sequence[Json], done: int) -> None:
+        """Say how all items stand, of which so many have come to their end, in place of what was said before."""
+        self._items, self._done = list(items), done
+        self._write({"done": done, "items": self._items})
+
     def line(self, text: str) -> None:
         """Add a line to the log, of which the end is kept."""
         self._log = f"{self._log}{text}\n"[-LOG_CHARACTERS:]

@@ -6,9 +6,9 @@ they name, and one more only when a task of the list waits for a trigger.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from airflow.jobs.job import Job
@@ -25,6 +25,7 @@ from sqlalchemy.sql import ColumnElement, FromClause, Select
 from airflow_rest_api.services import dag_version
 
 Entry = dict[str, Any]
+Value = TypeVar("Value")
 _Deferral = tuple[Entry, Entry | None]
 
 TASK_INSTANCE = TaskInstance.__table__
@@ -78,6 +79,8 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = (
     TASK_INSTANCE.c.dag_version_id,
 )
 WIDTH = len(_COLUMNS)
+# SQLite takes no more than 32,766 values in a statement.
+_CHUNK = 5000
 
 
 # Made once, because making a statement of so many columns takes as long as running it.
@@ -101,9 +104,23 @@ def one(session: Session, dag_id: str, dag_run_id: str, task_id: str, map_index:
 
 def by_ids(session: Session, ids: Sequence[UUID]) -> list[Entry]:
     """Return the entries of these task instances in the order of ``ids``; an id without a row is left out."""
-    rows = session.execute(statement().where(TASK_INSTANCE.c.id.in_(ids))).all() if ids else []
+    rows: list[Sequence[Any]] = []
+    for chunk in chunks(ids):
+        rows += session.execute(statement().where(TASK_INSTANCE.c.id.in_(chunk))).all()
     found = {entry["id"]: entry for entry in entries(session, rows)}
     return [found[id_] for id_ in ids if id_ in found]
+
+
+def collection(session: Session, ids: Sequence[UUID]) -> Entry:
+    """Return a list of these task instances in the order of ``ids``, whole and without pages."""
+    found = by_ids(session, ids)
+    whole = {"total_entries_limit": None, "next_cursor": None, "previous_cursor": None}
+    return {"task_instances": found, "total_entries": len(found), **whole}
+
+
+def chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    """Yield the values in portions that fit into one statement."""
+    return (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))
 
 
 def entries(session: Session, rows: Sequence[Sequence[Any]]) -> list[Entry]:

@@ -175,3 +175,17 @@ deployed_path = Table(
     Column("number", Integer, nullable=False),
     Index("idx_rest_api_deployed_path_bundle", "bundle_name"),
 )
+
+# One row per run that was made of some tasks of its DAG: which they are, and which of these have none of the others
+# directly before them; `map_index` where only this instance of the one task was to run. `dag_run` is the number of the
+# run and `created_at` its own; both together name it, even where numbers are given twice.
+selection = Table(
+    "rest_api_selection",
+    metadata,
+    Column("dag_run", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("task_ids", JSON, nullable=False),
+    Column("first_task_ids", JSON, nullable=False),
+    Column("map_index", Integer, nullable=True),
+    Column("warnings", JSON, nullable=False),
+)

@@ -25,8 +25,12 @@ REFUSED = {
     "deploy_dag": 403,
     "rollback_deployment": 403,
     "validate_dag": 403,
+    # What the examples name has ended.
+    **dict.fromkeys(("kill_dag_run", "kill_task_instance"), 409),
     # There are files only where somebody has put one.
     **dict.fromkeys(("get_file", "delete_file"), 404),
+    # All of the run has succeeded, which is skipped on demand alone.
+    **{f"skip_task_instance-{name}": 409 for name in ("required", "map_index", "downstream", "dry_run")},
     # No task of the example's run has failed.
     "restart_failed_tasks": 409,
     # The filters go with a partitioned DAG, which the DAG of the path's example is not.

@@ -20,3 +20,7 @@ with DAG(
     params={"count": Param(type="integer", minimum=1), "name": Param("x", type="string", maxLength=5)},
 ):
     EmptyOperator(task_id="only")
+
+with DAG(dag_id="torn_down", schedule=None, is_paused_upon_creation=False, max_active_runs=100):
+    build, use, clean = (EmptyOperator(task_id=name) for name in ("build", "use", "clean"))
+    build >> use >> clean.as_teardown(setups=build)

@@ -1,4 +1,4 @@
-"""What the tests of handlers share: a change made to twins, a folder for files, and an Airflow that parses."""
+"""What the tests of handlers share: twins, a folder for files, an Airflow that parses, DAGs to select tasks of."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import processor
+from tests.support import parser, processor, template
 from tests.support.processor import source
 from tests.support.twins import assert_alike
 
@@ -25,6 +25,42 @@ def alike(v2, rest, new_run) -> Callable[..., httpx.Response]:
         return assert_alike(v2, rest, partial(new_run, **made), call, **options)
 
     return compare
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, ...]]]:
+    """What a listener hears, one that fails at failed tasks; for tests with the mark `in_process`."""
+    from airflow.listeners import hookimpl
+    from airflow.listeners.listener import get_listener_manager
+
+    events: list[tuple[str, ...]] = []
+
+    class Listener:
+        @hookimpl
+        def on_dag_run_success(self, dag_run, msg):
+            events.append(("run succeeded", dag_run.run_id, dag_run.note))
+
+        @hookimpl
+        def on_dag_run_failed(self, dag_run, msg):
+            events.append(("run failed", dag_run.run_id, dag_run.dag.dag_id))
+
+        @hookimpl
+        def on_task_instance_success(self, previous_state, task_instance):
+            events.append(("task succeeded", task_instance.task_id))
+
+        @hookimpl
+        def on_task_instance_failed(self, previous_state, task_instance, error):
+            events.append(("task failed", task_instance.task_id))
+            raise RuntimeError("a listener's fault")
+
+        @hookimpl
+        def on_task_instance_skipped(self, previous_state, task_instance):
+            events.append(("task skipped", task_instance.task_id))
+
+    manager, listener = get_listener_manager(), Listener()
+    manager.pm.register(listener)
+    yield events
+    manager.pm.unregister(listener)
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +89,11 @@ def empty(folder: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
+
+
+@pytest.fixture(scope="module")
+def selection_dags(home):
+    """The DAGs of `tests/support/selection_dags`, for the tests of one module."""
+    parser.parse(Path(__file__).parents[1] / "support" / "selection_dags", "selections.py", 0.1)
+    yield
+    template.restore(home)

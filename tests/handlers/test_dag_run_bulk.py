@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.bulk import delete, statuses, update, without_sentences
 from tests.support.dag_runs import STATES
-
-
-def update(*entities, **options):
-    return {"actions": [{"action": "update", "entities": list(entities), **options}]}
-
-
-def delete(*entities, **options):
-    return {"actions": [{"action": "delete", "entities": list(entities), **options}]}
 
 
 class TestBulkDagRuns:
@@ -23,9 +16,7 @@ class TestBulkDagRuns:
         def compare(make_body, path="manual", **made):
             def call(client, run):
                 answer = client.patch(f"/dags/{path}/dagRuns", json=make_body(run))
-                if answer.is_success:
-                    answer._content = _without_sentences(answer.json())
-                return answer
+                return without_sentences(answer)
 
             return alike(call, **{"state": "failed", "task_states": STATES, **made})
 
@@ -109,7 +100,7 @@ class TestBulkDagRuns:
     def test_runs_without_a_dag_are_told_one_by_one(self, v2, rest, body):
         theirs, ours = (client.patch("/dags/~/dagRuns", json=body) for client in (v2, rest))
         assert ours.status_code == theirs.status_code == 200
-        assert _statuses(ours.json()) == _statuses(theirs.json())
+        assert statuses(ours.json()) == statuses(theirs.json())
 
     @pytest.mark.parametrize(
         "body",
@@ -168,19 +159,3 @@ class TestBulkDagRuns:
             200,
             200,
         ]
-
-
-def _statuses(answer):
-    return {
-        action: result and (result["success"], [error["status_code"] for error in result["errors"]])
-        for action, result in answer.items()
-    }
-
-
-def _without_sentences(answer):
-    import json
-
-    for result in answer.values():
-        for error in (result or {}).get("errors", []):
-            error["error"] = "a sentence"
-    return json.dumps(answer).encode()

@@ -105,36 +105,6 @@ class TestPatchDagRun:
 
 @pytest.mark.in_process
 class TestListeners:
-    @pytest.fixture
-    def heard(self):
-        from airflow.listeners import hookimpl
-        from airflow.listeners.listener import get_listener_manager
-
-        events = []
-
-        class Listener:
-            @hookimpl
-            def on_dag_run_success(self, dag_run, msg):
-                events.append(("run succeeded", dag_run.run_id, dag_run.note))
-
-            @hookimpl
-            def on_dag_run_failed(self, dag_run, msg):
-                events.append(("run failed", dag_run.run_id, dag_run.dag.dag_id))
-
-            @hookimpl
-            def on_task_instance_success(self, previous_state, task_instance):
-                events.append(("task succeeded", task_instance.task_id))
-
-            @hookimpl
-            def on_task_instance_failed(self, previous_state, task_instance, error):
-                events.append(("task failed", task_instance.task_id))
-                raise RuntimeError("a listener's fault")
-
-        manager, listener = get_listener_manager(), Listener()
-        manager.pm.register(listener)
-        yield events
-        manager.pm.unregister(listener)
-
     def test_they_hear_of_a_success_and_of_the_note_that_came_with_it(self, rest, new_run, heard):
         run = new_run(state="running", task_states=IN_FLIGHT)
         assert rest.patch(run.path, json={"state": "success", "note": "Fine."}).status_code == 200

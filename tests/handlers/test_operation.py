@@ -108,6 +108,43 @@ class TestGetOperation:
         assert [entry["number"] for entry in found["items"]] == [0, 1, 2]
         assert found["progress"]["done"] == 3
 
+    def test_what_was_said_of_items_can_be_said_anew(self, rest, carrier, caller):
+        def tell(_, report):
+            report.expect(2)
+            report.show([{"state": "requested"}, {"state": "requested"}], 0)
+            report.show([{"state": "gone"}, {"state": "requested"}], 1)
+
+        found = ended(rest, work.begin(carrier(tell), caller))
+        assert [entry["state"] for entry in found["items"]] == ["gone", "requested"]
+        assert found["progress"] == {"done": 1, "total": 2}
+
+    def test_work_that_rests_holds_no_thread(self, rest, carrier, caller):
+        awake = threading.Event()
+
+        def rest_until_awake(_, report):
+            while not awake.is_set():
+                report.check()
+                yield 0.05
+            return {"rested": True}
+
+        def choose(request, report):
+            return rest_until_awake(request, report) if request["rests"] else awake.set()
+
+        carrier = carrier(choose)
+        resting = [work.begin(carrier, caller, rests=True) for _ in range(3 * background.THREADS)]
+        ended(rest, work.begin(carrier, caller, rests=False))
+        assert [ended(rest, one)["result"] for one in resting] == [{"rested": True}] * len(resting)
+
+    @pytest.mark.parametrize(
+        "fault", [RuntimeError("secret"), errors.DagNotFound("etl")], ids=["bug", "refusal"]
+    )
+    def test_work_may_fail_after_a_rest(self, rest, carrier, caller, fault):
+        def fail(*_):
+            yield 0.01
+            raise fault
+
+        assert ended(rest, work.begin(carrier(fail), caller))["state"] == "failed"
+
     def test_a_fault_says_nothing_of_itself(self, rest, caller):
         def fail(*_):
             raise RuntimeError("secret")
@@ -169,6 +206,16 @@ class TestCancelOperation:
             while True:
                 report.check()
                 time.sleep(0.05)
+
+        operation_id = work.begin(carrier(wait), caller)
+        rest.post(f"/operations/{operation_id}/cancel")
+        assert ended(rest, operation_id)["state"] == "cancelled"
+
+    def test_work_that_rests_stops_too(self, rest, carrier, caller):
+        def wait(_, report):
+            while True:
+                report.check()
+                yield 0.05
 
         operation_id = work.begin(carrier(wait), caller)
         rest.post(f"/operations/{operation_id}/cancel")

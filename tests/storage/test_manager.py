@@ -23,7 +23,7 @@ TABLES = {
     f"rest_api_{name}"
     for name in (
         *("refresh_token", "revocation", "login_failure", "idempotency", "operation"),
-        *("deployment", "deployment_dag", "deployed_path"),
+        *("deployment", "deployment_dag", "deployed_path", "selection"),
     )
 }
 VERSIONS = "alembic_version_rest_api"

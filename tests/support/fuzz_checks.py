@@ -22,7 +22,9 @@ SEMANTIC = {
     "partition-days-need-dag",
     "refresh-token-missing",
     "review-of-unknown",
+    "run-has-no-logical-date",
     "selection-ambiguous",
+    "task-name-unclear",
 }
 PREFIX = "urn:airflow-rest-api:problem:"
 

@@ -1,0 +1,44 @@
+"""Bulk changes: many changes in one request and one transaction.
+
+What goes wrong with single objects is part of the answer, with the status that the single operation would have
+answered: that is how Airflow's bulk operations speak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from airflow_rest_api.services import errors
+
+Action = Mapping[str, Any]
+Result = dict[str, list[Any]]
+Doer = Callable[[Action, Result], None]
+
+
+def carried_out(session: Session, actions: Sequence[Action], doers: Mapping[str, Doer]) -> dict[str, Any]:
+    """Carry out the actions in their order, each by the doer of its kind, and return what came of each kind."""
+    results: dict[str, Result | None] = {"create": None, "update": None, "delete": None}
+    for action in actions:
+        result = results[action["action"]] or {"success": [], "errors": []}
+        results[action["action"]] = result
+        doers[action["action"]](action, result)
+        session.flush()
+    return dict(results)
+
+
+def fails_on_missing(action: Action) -> bool:
+    """Tell whether something that is missing stops the action."""
+    return bool(action.get("action_on_non_existence", "fail") == "fail")
+
+
+def refused(result: Result, refusal: errors.Refusal) -> None:
+    """Note that one object was refused with 404 or 409."""
+    fail(result, 404 if isinstance(refusal, errors.NotFound) else 409, refusal.detail)
+
+
+def fail(result: Result, status: int, sentence: str) -> None:
+    """Note that something could not be done."""
+    result["errors"].append({"error": sentence, "status_code": status})
