@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow.models.dagrun import DagRun
-from airflow.models.taskinstance import TaskInstance, clear_task_instances
-from airflow.utils.state import DagRunState
+from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
@@ -19,6 +18,7 @@ from airflow_rest_api.services import (
     errors,
     holding,
     retries,
+    task_instance_reset,
 )
 from airflow_rest_api.services import task_instance_place as place
 from airflow_rest_api.services import task_instance_relatives as relatives
@@ -76,26 +76,25 @@ class Restarter:
         """
         runs = _locked(session, names)
         failed = _failed(session, list(runs))
-        marks = {name: self._of_run(session, name, failed[name]) for name in runs if failed[name]}
+        dags = _structures(session, [run for name, run in runs.items() if failed[name]])
+        marks = {name: self._of_run(session, dag, name[1], failed[name]) for name, dag in dags.items()}
         instances = _instances(session, {name: found for name, found in marks.items() if found})
         cleared = {name: tuple(map(_entry, found)) for name, found in instances.items()}
         for dag_id, of_dag in _by_dag(instances).items():
             latest = dag_run_clearing.on_latest_version(session, dag_id, None)
-            clear_task_instances(of_dag, session, DagRunState.QUEUED, run_on_latest_version=latest)
-        session.flush()
+            task_instance_reset.reset(session, of_dag, dags, run_on_latest_version=latest)
         return [Restarted(run, tuple(failed[name]), cleared.get(name, ())) for name, run in runs.items()]
 
     def _of_run(
-        self, session: Session, name: RunName, failed: Sequence[tuple[str, int]]
-    ) -> frozenset[Mark] | None:
-        """Return the failed tasks and all that is downstream of them; None when the DAG has none of them any more."""
-        dag = place.structure_for_scheduling(session, *name)
+        self, session: Session, dag: SerializedDAG, run_id: str, failed: Sequence[tuple[str, int]]
+    ) -> frozenset[Mark]:
+        """Return the failed tasks that the DAG still has, and all that is downstream of them."""
         known = [instance for instance in failed if dag.has_task(instance[0])]
         if any(index >= 0 for _, index in known):
-            return _marks(session, dag, name[1], known)
+            return _marks(session, dag, run_id, known)
         key = (id(dag), frozenset(task_id for task_id, _ in known))
         if key not in self._marks:
-            self._marks[key] = _marks(session, dag, name[1], known)
+            self._marks[key] = _marks(session, dag, run_id, known)
             self._dags.append(dag)
         return self._marks[key]
 
@@ -144,6 +143,18 @@ def _locked(session: Session, names: Collection[RunName]) -> dict[RunName, DagRu
     return {(run.dag_id, run.run_id): run for run in session.scalars(statement.with_for_update())}
 
 
+def _structures(session: Session, runs: Collection[DagRun]) -> dict[RunName, SerializedDAG]:
+    """Return the shared structure that each run goes on with, looked up once for those of one version."""
+    of_version: dict[Any, SerializedDAG] = {}
+    found = {}
+    for run in runs:
+        version = (run.dag_id, run.created_dag_version_id, run.bundle_version)
+        if version not in of_version:
+            of_version[version] = place.structure_for_scheduling(session, run.dag_id, run.run_id)
+        found[run.dag_id, run.run_id] = of_version[version]
+    return found
+
+
 def _failed(session: Session, names: Collection[RunName]) -> Mapping[RunName, list[tuple[str, int]]]:
     found: dict[RunName, list[tuple[str, int]]] = defaultdict(list)
     statement = select(*_KEY, TASK_INSTANCE.c.task_id, TASK_INSTANCE.c.map_index)
@@ -190,10 +201,12 @@ def _instances(
     return found
 
 
-def _by_dag(instances: Mapping[RunName, list[TaskInstance]]) -> dict[str, list[TaskInstance]]:
-    by_dag: dict[str, list[TaskInstance]] = defaultdict(list)
-    for (dag_id, _), found in instances.items():
-        by_dag[dag_id] += found
+def _by_dag(
+    instances: Mapping[RunName, list[TaskInstance]],
+) -> dict[str, dict[RunName, list[TaskInstance]]]:
+    by_dag: dict[str, dict[RunName, list[TaskInstance]]] = defaultdict(dict)
+    for name, found in instances.items():
+        by_dag[name[0]][name] = found
     return by_dag
 
 

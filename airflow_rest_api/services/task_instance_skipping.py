@@ -108,10 +108,18 @@ def _meant(session: Session, dag: SerializedDAG, skip: Skip) -> list[TaskInstanc
     task_id, index = skip.place.task_id, skip.place.map_index
     if not dag.has_task(task_id):
         raise errors.TaskNotFound(dag.dag_id, task_id)
-    marker = task_id if index is None else (task_id, index)
-    after = relatives.in_run(session, dag, skip.place.dag_run_id, [marker], "downstream")
+    after = dag.get_task(task_id).get_flat_relative_ids(upstream=False)
+    found = relatives.in_run(
+        session,
+        dag,
+        skip.place.dag_run_id,
+        [task_id if index is None else (task_id, index)],
+        "downstream",
+    )
+    # Airflow's relatives are those to run with a task: its setups, which come before it, are among them.
+    markers = [marker for marker in found if (marker if isinstance(marker, str) else marker[0]) in after]
     of_run = skip.place._replace(map_index=None).conditions()[:2]
-    others = locks.instances(session, *of_run, TaskInstance.ti_selector_condition(after))
+    others = locks.instances(session, *of_run, TaskInstance.ti_selector_condition(markers))
     return list({instance.id: instance for instance in (*named, *others)}.values())
 
 

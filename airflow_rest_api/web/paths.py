@@ -17,6 +17,8 @@ from starlette.exceptions import HTTPException
 from airflow_rest_api.web import contract
 from airflow_rest_api.web.contract import Document, Operation
 
+_NUMBER = re.compile(r"-?[0-9]+")
+
 
 class Found(NamedTuple):
     """An operation, the base path of its contract, and the values in the path by name."""
@@ -35,6 +37,8 @@ class _Address:
     variables: tuple[tuple[str, int], ...]
     # Of a path whose last value may hold slashes (`format: path`).
     open_ended: bool
+    # The segments that are whole numbers.
+    numbers: tuple[int, ...] = ()
     operations: dict[str, str] = field(default_factory=dict)
 
     def read(self, segments: list[str]) -> dict[str, str] | None:
@@ -49,6 +53,10 @@ class _Address:
                 return None
         return {name: segments[position] for name, position in self.variables}
 
+    def has_numbers(self, segments: list[str]) -> bool:
+        """Tell whether the segments that have to be whole numbers look like some."""
+        return all(_NUMBER.fullmatch(segments[position]) for position in self.numbers)
+
 
 class PathTable:
     """The paths of all contracts, below a door's prefix."""
@@ -60,7 +68,7 @@ class PathTable:
             for operation in operations:
                 path = f"{base}{operation.path}"
                 if path not in known:
-                    known[path] = _address(base, path, _open_ended(document, operation))
+                    known[path] = _address(base, path, document, operation)
                 known[path].operations[operation.method] = operation.operation_id
         # Literal segments before variable ones: `/dagRuns/list` is no run.
         ordered = [known[path] for path in sorted(known, key=lambda path: path.replace("{", "\uffff"))]
@@ -83,7 +91,8 @@ class PathTable:
         plain = () if encoded_slash else self._by_length.get(len(segments), ())
         for address in (*plain, *self._open_ended):
             arguments = address.read(segments)
-            if arguments is None:
+            # Where `/skip` is one address and `/{map_index}` another, "skip" is no index that is malformed.
+            if arguments is None or (served and not address.has_numbers(segments)):
                 continue
             if method in address.operations:
                 return Found(address.base, address.operations[method], arguments)
@@ -99,19 +108,19 @@ def allow(methods: Iterable[str]) -> Mapping[str, str]:
     return {"Allow": ", ".join(sorted(served | ({"HEAD"} if "GET" in served else set())))}
 
 
-def _address(base: str, path: str, open_ended: bool) -> _Address:
+def _address(base: str, path: str, document: Document, operation: Operation) -> _Address:
     segments = path.split("/")[1:]
     names = [re.fullmatch(r"\{(.*)\}", segment) for segment in segments]
+    variables = tuple((name.group(1), position) for position, name in enumerate(names) if name)
+    schemas = {
+        entry["name"]: entry["schema"]
+        for entry in contract.parameters(document, operation)
+        if entry["in"] == "path"
+    }
     return _Address(
         base=base,
         literals=tuple(None if name else segment for segment, name in zip(segments, names, strict=True)),
-        variables=tuple((name.group(1), position) for position, name in enumerate(names) if name),
-        open_ended=open_ended,
-    )
-
-
-def _open_ended(document: Document, operation: Operation) -> bool:
-    return any(
-        entry["in"] == "path" and entry["schema"].get("format") == "path"
-        for entry in contract.parameters(document, operation)
+        variables=variables,
+        open_ended=any(schema.get("format") == "path" for schema in schemas.values()),
+        numbers=tuple(position for name, position in variables if schemas[name].get("type") == "integer"),
     )

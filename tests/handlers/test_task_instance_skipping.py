@@ -140,6 +140,13 @@ class TestSkipTaskInstance:
         ]
         assert rest.post(at(run, "clean", "skip")).json()["task_instances"][0]["task_id"] == "clean"
 
+    def test_a_setup_comes_before_and_is_not_touched(self, rest, new_run):
+        run = new_run("torn_down", state="failed", task_states={"build": "failed", "use": "upstream_failed"})
+        body = rest.post(at(run, "use", "skip"), params={"downstream": True}).json()
+        assert [entry["task_id"] for entry in body["task_instances"]] == ["use"]
+        assert [entry["task_id"] for entry in body["left_alone"]] == ["clean"]
+        assert states(rest, run)["build"] == "failed"
+
     def test_an_independent_failure_is_not_touched(self, rest, new_run):
         run = new_run(state="failed", task_states={**STATES, "alone": "failed"})
         body = rest.post(at(run, "second", "skip"), params={"downstream": True}).json()

@@ -15,6 +15,18 @@ PATHS = {
         "delete": operation("delete_thing", parameters=[parameter("thing_id", "path", type="string")]),
     },
     "/things/list": {"post": operation("list_things")},
+    "/things/{thing_id}/{number}": {
+        "get": operation(
+            "get_part",
+            parameters=[
+                parameter("thing_id", "path", type="string"),
+                parameter("number", "path", type="integer"),
+            ],
+        )
+    },
+    "/things/{thing_id}/skip": {
+        "post": operation("skip_thing", parameters=[parameter("thing_id", "path", type="string")])
+    },
     "/files/{root}/{path}": {
         "get": operation(
             "get_file",
@@ -51,6 +63,15 @@ def test_a_method_that_only_the_value_has_is_served_for_the_literal_too(table):
     assert table.find("DELETE", "/v1/things/list") == Found("/v1", "delete_thing", {"thing_id": "list"})
 
 
+def test_a_literal_segment_is_no_malformed_number(table):
+    assert table.find("POST", "/v1/things/a/skip").operation_id == "skip_thing"
+    refused = refusal(table, "GET", "/v1/things/a/skip")
+    assert (refused.status_code, refused.headers) == (405, {"Allow": "POST"})
+    assert table.find("GET", "/v1/things/a/-1").arguments == {"thing_id": "a", "number": "-1"}
+    # What the value has to be is said by the operation.
+    assert table.find("GET", "/v1/things/a/other").operation_id == "get_part"
+
+
 def test_a_method_that_is_not_served_is_told_those_of_the_path_without_values(table):
     refused = refusal(table, "PATCH", "/v1/things/list")
     assert (refused.status_code, refused.headers) == (405, {"Allow": "POST"})
@@ -59,7 +80,7 @@ def test_a_method_that_is_not_served_is_told_those_of_the_path_without_values(ta
 
 
 @pytest.mark.parametrize(
-    "place", ["", "/", "/v1", "/v1/things", "/v1/things/", "/v1//list", "/v1/things/a/b", "/v2/things/a"]
+    "place", ["", "/", "/v1", "/v1/things", "/v1/things/", "/v1//list", "/v1/things/a/b/c", "/v2/things/a"]
 )
 def test_an_address_of_no_path_is_not_found(table, place):
     assert refusal(table, "GET", place).status_code == 404
