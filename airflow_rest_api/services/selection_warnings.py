@@ -20,6 +20,9 @@ _PULL = re.compile(r"xcom_pull\((?:[^)]*?\btask_ids\s*=)?\s*([\[(][^\])]*[\])]|'
 _NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 # Rules that one success before the task fulfils, whatever the others do.
 _MET_BY_ONE_SUCCESS = frozenset({TriggerRule.ONE_SUCCESS, TriggerRule.ONE_DONE})
+# How many tasks a warning names, and how many of them its sentence does.
+MOST_NAMED = 100
+_IN_A_SENTENCE = 5
 
 
 @dataclass(frozen=True)
@@ -38,21 +41,21 @@ class Loss:
 
 def of(dag: SerializedDAG, task_ids: frozenset[str]) -> Iterator[Loss]:
     """Yield what is lost when only these tasks of the DAG run, task by task in their order."""
+    are_surrounded = bool(task_graph.surroundings(dag) - task_ids)
     for task_id in sorted(task_ids):
         yield from _order(dag, task_id, task_ids)
         yield from _results(dag, task_id, task_ids)
-        yield from _surroundings(dag, task_id, task_ids)
+        if are_surrounded:
+            yield from _surroundings(dag, task_id, task_ids)
 
 
 def _order(dag: SerializedDAG, task_id: str, task_ids: frozenset[str]) -> Iterator[Loss]:
-    absent = task_graph.neighbours(dag, task_id, upstream=True) - task_ids
-    if not absent:
-        return
-    lost = task_graph.before(dag, absent) & task_ids
-    if dag.get_task(task_id).trigger_rule not in _MET_BY_ONE_SUCCESS:
+    upstream = task_graph.neighbours(dag, task_id, upstream=True)
+    lost = task_graph.nearest_before(dag, task_id, task_ids)
+    if upstream - task_ids and dag.get_task(task_id).trigger_rule in _MET_BY_ONE_SUCCESS:
+        lost |= upstream & task_ids
+    elif lost:
         lost -= task_graph.before(dag, [task_id], within=task_ids)
-    else:
-        lost |= task_graph.neighbours(dag, task_id, upstream=True) & task_ids
     if lost:
         yield _warning(
             "order_is_lost",
@@ -85,8 +88,10 @@ def _surroundings(dag: SerializedDAG, task_id: str, task_ids: frozenset[str]) ->
 
 
 def _warning(code: str, task_id: str, others: set[str], sentence: str) -> Loss:
-    names = tuple(sorted(others))
-    return Loss(code, task_id, names, sentence.replace("{others}", ", ".join(f"'{name}'" for name in names)))
+    names = sorted(others)
+    told = ", ".join(f"'{name}'" for name in names[:_IN_A_SENTENCE])
+    more = f" and {len(names) - _IN_A_SENTENCE} more" if len(names) > _IN_A_SENTENCE else ""
+    return Loss(code, task_id, tuple(names[:MOST_NAMED]), sentence.replace("{others}", told + more))
 
 
 def _pulled_from(task: Any) -> set[str]:

@@ -25,12 +25,34 @@ def neighbours(dag: SerializedDAG, task_id: str, *, upstream: bool) -> Set[str]:
     return task.upstream_task_ids if upstream else task.downstream_task_ids
 
 
+def nearest_before(dag: SerializedDAG, task_id: str, wanted: Collection[str]) -> set[str]:
+    """Return the wanted tasks that lie before a task with at least one between, and none but unwanted ones."""
+    found: set[str] = set()
+    passed = {name for name in neighbours(dag, task_id, upstream=True) if name not in wanted}
+    waiting = list(passed)
+    while waiting:
+        for name in neighbours(dag, waiting.pop(), upstream=True) - passed:
+            if name in wanted:
+                found.add(name)
+            else:
+                passed.add(name)
+                waiting.append(name)
+    return found
+
+
+def surroundings(dag: SerializedDAG) -> set[str]:
+    """Return all setups and teardowns of a DAG."""
+    return {task.task_id for task in dag.tasks if task.is_setup or task.is_teardown}
+
+
 def with_surroundings(dag: SerializedDAG, task_ids: Iterable[str]) -> set[str]:
     """Return the tasks with the setups and teardowns that Airflow, too, clears along with them.
 
     A task that works has those around it, a setup the teardowns of what it sets up.
     """
     found = set(task_ids)
+    if not surroundings(dag) - found:
+        return found
     for task in [dag.get_task(task_id) for task_id in found]:
         if task.is_setup:
             found |= {other.task_id for other in task.downstream_list if other.is_teardown}

@@ -11,7 +11,7 @@ from airflow.task.trigger_rule import TriggerRule
 from airflow.utils.session import create_session
 from sqlalchemy import func, select, update
 
-from airflow_rest_api.services import selection, structure
+from airflow_rest_api.services import selection, selection_warnings, structure
 from airflow_rest_api.storage import tables
 from tests.support.dag_runs import of_type
 from tests.support.scheduling import decided
@@ -245,6 +245,17 @@ class TestWarnings:
             "other_task_ids": ["a"],
             "detail": "'d' does not wait for 'a': of what lies between them, not all runs.",
         }
+
+    def test_only_the_last_tasks_before_a_gap_are_named(self, triggered):
+        (warning,) = triggered("chain", "a", "b", "c", "e").json()["selection"]["warnings"]
+        assert (warning["task_id"], warning["other_task_ids"]) == ("e", ["b", "c"])
+
+    def test_many_are_not_all_named(self):
+        loss = selection_warnings._warning(
+            "order_is_lost", "z", {f"t{n:03}" for n in range(150)}, "{others}."
+        )
+        assert len(loss.other_task_ids) == selection_warnings.MOST_NAMED
+        assert loss.detail == "'t000', 't001', 't002', 't003', 't004' and 145 more."
 
     def test_an_order_that_another_way_keeps_is_not_lost(self, triggered):
         assert triggered("chain", "a", "c", "d").json()["selection"]["warnings"] == []

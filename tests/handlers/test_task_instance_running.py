@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -119,6 +120,13 @@ class TestRunTaskInstance:
     def test_a_second_call_is_refused(self, rest, new_run):
         run = new_run("chain", state="running")
         assert [run_now(rest, run, "a").status_code for _ in range(2)] == [200, 409]
+
+    def test_of_two_at_once_one_is_refused(self, rest, new_run):
+        run = new_run("chain", state="running")
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda _: run_now(rest, run, "a"), range(2)))
+        assert sorted(answer.status_code for answer in answers) == [200, 409]
+        assert instances(rest, run)["a"] == ("scheduled", 1)
 
     def test_a_key_repeats_the_answer(self, rest, new_run):
         run = new_run("chain", state="running")

@@ -31,6 +31,7 @@ class Live:
 
     home: Path
     url: str
+    database_url: str
     rest: clients.Client
     v2: clients.Client
     serve: subprocess.Popen[bytes]
@@ -140,6 +141,7 @@ def running(home: Path, database_url: str | None = None, **settings: str) -> Ite
             yield Live(
                 home,
                 url,
+                database_url or f"sqlite:///{home}/airflow.db?timeout=60",
                 clients.Client(http, clients.REST, tokens),
                 clients.Client(http, clients.V2, tokens),
                 serve,
