@@ -17,6 +17,7 @@ from airflow_rest_api.services import task_instance_skipping as skipping
 from airflow_rest_api.services import task_instance_try as tries
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.log_following import LogSource
 
 Json = dict[str, Any]
 
@@ -104,10 +105,19 @@ def get_rendered_fields(dag_id: str, dag_run_id: str, task_id: str, map_index: i
 
 
 def get_log(
-    dag_id: str, dag_run_id: str, task_id: str, try_number: int, media_type: str, **wishes: Any
-) -> Json | Iterator[bytes]:
+    dag_id: str,
+    dag_run_id: str,
+    task_id: str,
+    try_number: int,
+    media_type: str,
+    follow: bool,
+    **wishes: Any,
+) -> Json | Iterator[bytes] | LogSource:
     """Get the log of a try."""
-    return logs.get_log(dag_id, dag_run_id, task_id, try_number, media_type=media_type, **wishes)
+    path = (dag_id, dag_run_id, task_id, try_number)
+    if follow:
+        return logs.follow_log(*path, map_index=wishes["map_index"], token=wishes["token"])
+    return logs.get_log(*path, media_type=media_type, **wishes)
 
 
 def bulk_task_instances(dag_id: str, dag_run_id: str, body: Json, caller: Caller) -> Json:

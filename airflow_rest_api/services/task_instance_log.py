@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,9 +19,11 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, log_following
 from airflow_rest_api.services import task_instance_place as place
 from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.log_following import LogSource
+from airflow_rest_api.services.log_pieces import Pieces
 from airflow_rest_api.services.task_instance_try import TryNotFound
 
 NDJSON = "application/x-ndjson"
@@ -64,15 +67,10 @@ def get_log(
     Raises `TryNotFound`, `InvalidLogToken` and `LogsNotReadable`.
     """
     metadata = _metadata(token, full_content=full_content)
-    reader = TaskLogReader()
-    if not reader.supports_read:
-        raise LogsNotReadable
-    with reading() as session:
-        found = _find(session, dag_id, dag_run_id, task_id, map_index, try_number)
-        if found is None:
-            raise TryNotFound(task_id, map_index, try_number)
-        _attach_task(session, found)
-        session.expunge_all()
+    reader = _reader()
+    found = _detached((dag_id, dag_run_id, task_id, map_index), try_number)
+    if found is None:
+        raise TryNotFound(task_id, map_index, try_number)
     if media_type == NDJSON:
         return _chunks(reader.read_log_stream(found, try_number, metadata))
     messages, place_now = reader.read_log_chunks(found, try_number, metadata)
@@ -80,6 +78,46 @@ def get_log(
         "content": [message.model_dump(mode="json", exclude_unset=True) for message in messages],
         "continuation_token": None if place_now.get("end_of_log") else _serializer().dumps(place_now),
     }
+
+
+def follow_log(
+    dag_id: str,
+    dag_run_id: str,
+    task_id: str,
+    try_number: int,
+    *,
+    map_index: int = -1,
+    token: str | None = None,
+) -> LogSource:
+    """Return the log of one try, or of the one that comes next, as a source of lines until the try has ended.
+
+    Raises `TryNotFound`, `InvalidLogToken` and `LogsNotReadable`.
+    """
+    already = _metadata(token, full_content=False).get("log_pos")
+    reader, key = _reader(), (dag_id, dag_run_id, task_id, map_index)
+    find = partial(_detached, key, try_number)
+    present = log_following.present([key]).get(key)
+    is_next = present is not None and present.try_number == try_number - 1
+    if try_number == 0 or (not is_next and find() is None):
+        raise TryNotFound(task_id, map_index, try_number)
+    return LogSource(key, try_number, Pieces(reader, try_number, find, already=already or 0), present)
+
+
+def _reader() -> TaskLogReader:
+    reader = TaskLogReader()
+    if not reader.supports_read:
+        raise LogsNotReadable
+    return reader
+
+
+def _detached(key: log_following.Key, try_number: int) -> Try | None:
+    """Return the try with all that the readers of logs ask of it, without a session."""
+    with reading() as session:
+        found = _find(session, *key, try_number)
+        if found is not None:
+            _attach_task(session, found)
+            session.expunge_all()
+    return found
 
 
 def _metadata(token: str | None, *, full_content: bool) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from airflow_rest_api.services.downloads import Download
 from airflow_rest_api.services.retries import JSON_OPTIONS
 from airflow_rest_api.services.states import Stated
 from airflow_rest_api.web import contract, preconditions
+from airflow_rest_api.web.following import Followed, Source
 from airflow_rest_api.web.preconditions import Expected, Hash
 from airflow_rest_api.web.schemas import Schema
 
@@ -57,18 +58,20 @@ class AnswerWriter:
         """The media type of an operation that has just one, which leaves the caller no choice."""
         return self._media_types[0] if len(self._media_types) == 1 else None
 
-    def negotiate(self, accepted: MIMEAccept) -> str | None:
+    def negotiate(self, accepted: MIMEAccept, followed: str | None = None) -> str | None:
         """Return the media type to answer with: the contract's one, or the caller's choice among several.
 
-        Raises `NotAcceptable` where there are several and the caller takes none of them.
+        Where the answer is to be ``followed``, its media type is the only one. Raises `NotAcceptable` where there is a
+        choice and the caller takes none.
         """
-        if not self._media_types:
+        possible = self._media_types if followed is None else (followed,)
+        if not possible:
             return None
         if len(self._media_types) == 1 or not accepted:
-            return self._media_types[0]
-        chosen = accepted.best_match(self._media_types)
+            return possible[0]
+        chosen = accepted.best_match(possible)
         if chosen is None:
-            raise errors.NotAcceptable(f"Only {' and '.join(self._media_types)} can be produced.")
+            raise errors.NotAcceptable(f"Only {' and '.join(possible)} can be produced.")
         return chosen
 
     def expected(self, if_match: str | None) -> Expected:
@@ -101,6 +104,18 @@ class AnswerWriter:
         if preconditions.is_known(if_none_match, tag):
             return flask.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
         return flask.Response(body, self._status, {"ETag": tag}, content_type=content_type)
+
+    def follow(self, source: Source, media_type: str, admit: Callable[[], None]) -> flask.Response:
+        """Make a response of a source that is followed to its end; `bridge.py` does."""
+        followed = Followed(source, self._redactor.part, admit)
+        headers = {
+            # Airflow's server, and proxies, would keep lines back: to compress them, or to send many at once.
+            "Content-Encoding": "identity",
+            "X-Accel-Buffering": "no",
+        }
+        return flask.Response(
+            followed, self._status, headers, content_type=media_type, direct_passthrough=True
+        )
 
     def _download(
         self,

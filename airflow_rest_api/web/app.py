@@ -32,7 +32,7 @@ from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.reviews import Reviewable, Reviews
 from airflow_rest_api.security.sessions import Sessions
-from airflow_rest_api.services import configuration, sandboxes, watching
+from airflow_rest_api.services import configuration, log_following, sandboxes, watching
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.deployment_following import Following
 from airflow_rest_api.services.kinds import KINDS
@@ -298,7 +298,9 @@ def _connexion(
     )
     # FlaskApp offers no option for its bridge (Connexion 3.3, issue 1979).
     asked = Waiting(watching.finished, workers).asked
-    app._middleware_app.asgi_app = Bridge(app.app.wsgi_app, workers, _WITHOUT_BLOCKING, asked)
+    app._middleware_app.asgi_app = Bridge(
+        app.app.wsgi_app, workers, _WITHOUT_BLOCKING, asked, log_following.look
+    )
     for entry in contracts:
         app.add_api(
             routing.for_connexion(entry.document),

@@ -23,6 +23,7 @@ from starlette.types import Message, Receive, Scope, Send
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.downloads import Download
 from airflow_rest_api.web import exchange
+from airflow_rest_api.web.following import Followed, Following, Look
 
 _WITHOUT_BODY = (204, 304)
 # Calls that may wait for a thread; at some hundred requests a second the last of them waits for ten seconds.
@@ -41,12 +42,13 @@ class _Stream:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What the WSGI application answered: ``content``, or a ``stream``."""
+    """What the WSGI application answered: ``content``, a ``stream``, or what is to be ``followed``."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
     content: bytes = b""
     stream: _Stream | None = None
+    followed: Followed | None = None
 
 
 class Overloaded(errors.Unavailable):
@@ -99,12 +101,17 @@ class Bridge:
         workers: Workers,
         without_blocking: AbstractSet[str] = frozenset(),
         asked: Asked = _once,
+        look: Look = list,
     ) -> None:
-        """Take the operations ``without_blocking``, which are run on the loop, and who decides how often to ask."""
+        """Take the operations ``without_blocking``, which are run on the loop, and who decides how often to ask.
+
+        To ``look`` is to tell which of the sources that are followed have something.
+        """
         self._application = application
         self._workers = workers
         self._without_blocking = without_blocking
         self._asked = asked
+        self._following = Following(look, workers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -120,11 +127,27 @@ class Bridge:
         if answer is None:
             return  # to nobody: the client has gone
         start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-        if answer.stream is None:
+        if answer.followed is not None:
+            await self._follow(answer.followed, start, receive, send, only_head=current.is_head)
+        elif answer.stream is None:
             await send(start)
             await send({"type": "http.response.body", "body": answer.content})
         else:
             await self._stream(answer.stream, start, receive, send, only_head=current.is_head)
+
+    async def _follow(
+        self, followed: Followed, start: Message, receive: Receive, send: Send, *, only_head: bool
+    ) -> None:
+        if only_head:
+            self._workers.start(followed.source.close)
+            await send(start)
+            await send({"type": "http.response.body"})
+            return
+        gone = asyncio.ensure_future(disconnected(receive))
+        try:
+            await self._following.follow(followed, start, gone, send)
+        finally:
+            gone.cancel()
 
     async def _stream(
         self, stream: _Stream, start: Message, receive: Receive, send: Send, *, only_head: bool
@@ -177,6 +200,8 @@ def _run(application: WSGIApplication, environ: dict[str, Any]) -> _Answer:
 
     iterable = application(environ, start_response)
     status, headers = int(started[0].split(" ", 1)[0]), [_encoded(*header) for header in started[1]]
+    if isinstance(iterable, Followed):
+        return _Answer(status, headers, followed=iterable)
     close = getattr(iterable, "close", _nothing)
     has_length = any(name == b"content-length" for name, _ in headers)
     if status not in _WITHOUT_BODY and (isinstance(iterable, Download) or not has_length):

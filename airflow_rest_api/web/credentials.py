@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from connexion.lifecycle import ConnexionRequest
 from connexion.security import NO_VALUE, AbstractSecurityHandler
 
-from airflow_rest_api.security.authentication import Authenticator, presented
+from airflow_rest_api.security.authentication import Authenticator, Credentials, presented
 from airflow_rest_api.services import errors
+from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.web import exchange
 from airflow_rest_api.web.bridge import Workers
 
@@ -40,6 +42,7 @@ def security_map(authenticator: Authenticator, workers: Workers, header_name: st
             current.refusal = refusal
             raise
         current.caller = caller
+        current.identify_again = partial(_again, authenticator, credentials)
         return {"sub": caller}
 
     async def hand_over(request: ConnexionRequest) -> Any:
@@ -60,3 +63,7 @@ def security_map(authenticator: Authenticator, workers: Workers, header_name: st
             return identify
 
     return {"bearer": BearerHandler, "apiKey": HeaderHandler}
+
+
+def _again(authenticator: Authenticator, credentials: Credentials) -> Caller:
+    return authenticator.remembered(credentials) or authenticator.identify(credentials)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -29,6 +29,7 @@ class Exchange:
     ``instance`` is the path that was called, ``client`` the address that called; of a HEAD, which all layers behind
     the edge take for a GET, ``is_head`` tells. ``permitted`` and ``audited`` are
     set by the gate: the caller may do this, and the outcome is in the event log (or could not be written).
+    ``identify_again`` checks the credentials anew, of an answer that lasts.
     ``closing`` closes the files of the body, which belong to the handler as soon as it runs.
     """
 
@@ -47,6 +48,7 @@ class Exchange:
     refusal: Exception | None = None
     watched: Watched | None = None
     bearer: str | None = field(default=None, repr=False)
+    identify_again: Callable[[], Caller] | None = field(default=None, repr=False)
     closing: ExitStack = field(default_factory=ExitStack, repr=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from time import perf_counter
 from typing import Any
 
@@ -54,6 +55,18 @@ class Gate:
         if not operation.anonymous:
             rules = [rule for rule in operation.access or () if not access.is_about_body(rule)]
             self._require(rules, exchange)
+
+    def admit_again(self, operation: Operation, exchange: Exchange) -> None:
+        """Let a caller go on who still may; raises as `admit`.
+
+        What has become of the token is asked as long as it would be valid: an answer may last longer than that.
+        """
+        credential = exchange.caller.credential if exchange.caller else None
+        expires = credential.expires_at if credential else None
+        is_expired = expires is not None and expires <= datetime.now(timezone.utc)
+        if exchange.identify_again is not None and not is_expired:
+            exchange.caller = exchange.identify_again()
+        self.admit(operation, exchange)
 
     @contextmanager
     def recording(self, operation: Operation, exchange: Exchange) -> Iterator[None]:

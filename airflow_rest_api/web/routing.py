@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import flask
@@ -21,10 +22,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_rest_api.security import access
 from airflow_rest_api.services import watching
+from airflow_rest_api.services.log_following import LogSource
 from airflow_rest_api.services.retries import Kept
 from airflow_rest_api.web import (
     contract,
     exchange,
+    following,
     forms,
     idempotency,
     limits,
@@ -95,11 +98,16 @@ class Endpoint:
         return self._idempotency.carry_out(claimed, current, lambda: self._carry_out(current))
 
     def _carry_out(self, current: exchange.Exchange) -> flask.Response:
-        media_type = self._writer.only or self._writer.negotiate(flask.request.accept_mimetypes)
+        followed = following.media_type(self._operation, current.arguments)
+        media_type = self._writer.only or self._writer.negotiate(flask.request.accept_mimetypes, followed)
         given = {name: value for name, value in current.arguments.items() if name not in _OF_THE_FRAME}
         arguments = {**given, **self._wanted(current, media_type), **self._resources}
         with self._gate.recording(self._operation, current):
             result = self._handler(**arguments)
+            if followed is not None and isinstance(result, LogSource):
+                return self._writer.follow(
+                    result, followed, partial(self._gate.admit_again, self._operation, current)
+                )
             current.watched = waiting.watched(self._operation, current.arguments, result)
             answer = self._writer.write(result, media_type, current.arguments.get(preconditions.READER))
         return self._located(answer, current, result)
@@ -266,7 +274,15 @@ def refuse_unsupported(document: contract.Document, operation: contract.Operatio
     for name in locations.unknown(document, operation):
         yield f"the {locations.EXTENSION} of '{operation.operation_id}' has {name}, which the answer has not"
     yield from _kinds(operation)
+    yield from _followed(document, operation)
     yield from _bodies(document, operation)
+
+
+def _followed(document: contract.Document, operation: contract.Operation) -> Iterator[str]:
+    media_type = operation.definition.get(following.EXTENSION)
+    names = [entry["name"] for entry in contract.parameters(document, operation)]
+    if media_type and (media_type not in operation.media_types or following.ARGUMENT not in names):
+        yield f"the operation '{operation.operation_id}' cannot be followed as {media_type}"
 
 
 def _bodies(document: contract.Document, operation: contract.Operation) -> Iterator[str]:

@@ -16,7 +16,16 @@ DOCUMENT = contract.load("openapi.yaml")
 OPERATIONS = contract.operations(DOCUMENT)
 ORDER = [
     *("operationId", "tags", "summary", "description", "x-airflow-access", "x-read-only"),
-    *("x-waits-for", "x-location", "x-body-limit", "security", "parameters", "requestBody", "responses"),
+    *(
+        "x-waits-for",
+        "x-follows",
+        "x-location",
+        "x-body-limit",
+        "security",
+        "parameters",
+        "requestBody",
+        "responses",
+    ),
 ]
 # Their two media types are Airflow's, chosen by Accept.
 TWO_MEDIA_TYPES = {"get_dag_source", "get_log"}

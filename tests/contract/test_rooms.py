@@ -17,7 +17,7 @@ WEB_FRAMES = ("flask", "connexion", "starlette", "fastapi", "werkzeug", "uvicorn
 PRIVATE_TO_AIRFLOW = ("airflow.api_fastapi.core_api", "airflow.api_fastapi.common")
 # What the web frame shares with the services: their refusals, the caller, Airflow's configuration, what becomes
 # of repeated calls, answers with a state, what has come to its end, who carries out work, who follows deployments,
-# and files on their way.
+# logs that are followed, and files on their way.
 SHARED_WITH_WEB = (
     *(
         "errors",
@@ -30,6 +30,7 @@ SHARED_WITH_WEB = (
         "deployment_following",
         "kinds",
         "sandboxes",
+        "log_following",
     ),
     *("uploads", "downloads"),
 )
