@@ -305,6 +305,21 @@ class TestFirstLife:
         assert (total, content, left) == ("1", ["day,runs", "5,12"], "204")
         assert not (first_life.home / "dags" / "hello_world.py").exists()
 
+    def test_the_readmes_calls_about_runs_and_tasks_do_what_they_say(
+        self, first_life: Life, finished_run: str
+    ) -> None:
+        commands = readme_commands(first_life.home) + readme_block("example_bash_operator")
+        done = subprocess.run(
+            ["sh", "-eu", "-c", commands],
+            env=environment(), capture_output=True, text=True, timeout=220, check=True,
+        )  # fmt: skip
+        selection, last_line, ran, state, explanation, result = done.stdout.splitlines()[-6:]
+        assert "'outcome': 'success'" in selection
+        assert "event" in json.loads(last_line)
+        assert (ran.startswith("manual__"), state) == (True, "succeeded")
+        assert "causes" in explanation
+        assert "'still_alive': 0" in result
+
     def test_the_next_run_runs_what_was_deployed_and_a_broken_file_interrupts_nothing(
         self, first_life: Life, finished_run: str
     ) -> None:
