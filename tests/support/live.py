@@ -36,6 +36,11 @@ class Live:
     v2: clients.Client
     serve: subprocess.Popen[bytes]
 
+    @property
+    def is_on_postgres(self) -> bool:
+        """Whether the database locks rows."""
+        return self.database_url.startswith("postgresql")
+
     def trigger(self, dag_id: str, **body: Any) -> str:
         """Trigger a run and return its id."""
         answer = self.rest.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, **body})
