@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from unittest import mock
 
 import pytest
@@ -94,6 +97,21 @@ class TestTestTask:
         answer = able.post(PATH, json={})
         assert kind(answer) == (429, "too-many-tests")
         assert answer.headers["retry-after"] == "10"
+
+
+class TestMemory:
+    def test_what_takes_more_than_it_may_is_ended(self):
+        order = {"what": "test", "dag_id": "etl", "task_id": "load.orders", "map_index": -1, "seconds": 60}
+        order |= {"dag_run_id": None, "logical_date": None, "params": {}}
+        # Airflow alone takes more than that.
+        small = "from airflow_rest_api.trial import warden; warden.MEMORY_BYTES = 64 << 20; warden.main()"
+        with subprocess.Popen(
+            [sys.executable, "-c", small], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.flush()
+            *_, last = process.stdout
+        assert (json.loads(last)["reason"], json.loads(last)["verdict"]) == ("memory", None)
 
 
 class TestMasks:
