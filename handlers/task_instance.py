@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_rest_api.services import kill
+from airflow_rest_api.services import kill, rendered_fields, task_test
 from airflow_rest_api.services import task_instance as service
 from airflow_rest_api.services import task_instance_bulk as bulk
 from airflow_rest_api.services import task_instance_changes as changes
@@ -99,9 +99,9 @@ def run_task_instance(
     return running.run_task_instance(dag_id, dag_run_id, task_id, map_index, caller=caller, **options)
 
 
-def get_rendered_fields(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Json:
+def get_rendered_fields(dag_id: str, dag_run_id: str, task_id: str, caller: Caller, **query: Any) -> Json:
     """Get the rendered fields of a task instance."""
-    return service.get_rendered_fields(dag_id, dag_run_id, task_id, map_index)
+    return rendered_fields.get_rendered_fields(dag_id, dag_run_id, task_id, caller=caller, **query)
 
 
 def get_log(
@@ -194,3 +194,10 @@ def skip_task_instance(
     """Skip a task of a run."""
     place = changes.Place(dag_id, dag_run_id, task_id, map_index)
     return skipping.skip_task_instance(place, downstream=downstream, states=states, dry_run=dry_run)
+
+
+def test_task(
+    dag_id: str, task_id: str, body: Json, caller: Caller, background: Background, **query: Any
+) -> Json:
+    """Test a task."""
+    return task_test.test_task(dag_id, task_id, body=body, caller=caller, background=background, **query)

@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.alarm import Alarm
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.daemon_threads import DaemonThreads
 from airflow_rest_api.services.database import write
 from airflow_rest_api.services.operation import (
     CANCELLED,
@@ -62,12 +63,14 @@ THREADS = 2
 class Kind:
     """How an operation is carried out; ``is_safe`` when carrying it out twice does no harm.
 
-    One that ``resumes`` goes on after the items that were told before; otherwise who takes over begins anew.
+    One that ``resumes`` goes on after the items that were told before; otherwise who takes over begins anew. Work that
+    may hold a thread for long has ``threads`` of its own, so that all others are not kept waiting.
     """
 
     work: Work
     is_safe: bool
     resumes: bool = False
+    threads: int = 0
 
 
 # Whoever renews leases at present in this process.
@@ -92,6 +95,11 @@ class Background:
         self._on_fault = on_fault
         self.worker = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid4().hex[:12]}"
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rest-api-background")
+        self._apart = {
+            name: DaemonThreads(kind.threads, f"rest-api-{name}")
+            for name, kind in kinds.items()
+            if kind.threads
+        }
         self._alarm = Alarm("rest-api-alarm")
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -123,10 +131,10 @@ class Background:
         session.execute(insert(table).values(values))
         return operation_id
 
-    def run(self, operation_id: str) -> None:
-        """Carry out a stored operation as soon as a thread is free."""
+    def run(self, operation_id: str, kind: str = "") -> None:
+        """Carry out a stored operation as soon as a thread is free: one of those of its kind, where that has some."""
         self.keep()
-        self._submit(operation_id, self._carry_out(operation_id))
+        self._submit(operation_id, self._carry_out(operation_id), kind)
 
     def keep(self) -> None:
         """Renew leases and look after abandoned work from now on; a repeated call changes nothing."""
@@ -185,7 +193,7 @@ class Background:
 
         for operation_id, former, kind in write(work):
             if self._take_over(operation_id, former, kind):
-                self.run(operation_id)
+                self.run(operation_id, kind)
 
     def _take_over(self, operation_id: str, former: str, kind: str) -> bool:
         values: Json = {"worker": self.worker, "state": QUEUED, "leased_until": _now() + LEASE}
@@ -199,21 +207,21 @@ class Background:
 
         return write(work)
 
-    def _go_on(self, operation_id: str, steps: Rests[None]) -> None:
+    def _go_on(self, operation_id: str, steps: Rests[None], kind: str) -> None:
         """Work until there is nothing to do for a while, or until the end."""
         try:
             rest = next(steps)
-            self._alarm.after(rest, lambda: self._submit(operation_id, steps))
+            self._alarm.after(rest, lambda: self._submit(operation_id, steps, kind))
         except StopIteration:
             return
         except Exception:
             log.exception("The operation %s could not be carried out", operation_id)
             self._on_fault()
 
-    def _submit(self, operation_id: str, steps: Rests[None]) -> None:
+    def _submit(self, operation_id: str, steps: Rests[None], kind: str) -> None:
         # At the end of the process there are no threads any more: another one takes the work over.
         with suppress(RuntimeError):
-            self._pool.submit(self._go_on, operation_id, steps)
+            (self._apart.get(kind) or self._pool).submit(self._go_on, operation_id, steps, kind)
 
     def _carry_out(self, operation_id: str) -> Rests[None]:
         request = self._start(operation_id)

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import (
     dry_runs,
-    errors,
     kill_following,
     kill_request,
     killing,
@@ -20,8 +19,7 @@ from airflow_rest_api.services import (
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import write
-from airflow_rest_api.services.kill_request import Name
-from airflow_rest_api.services.killing import Killed, Wish
+from airflow_rest_api.services.killing import Killed, RunName, Wish
 
 Entry = dict[str, Any]
 
@@ -79,7 +77,7 @@ def kill_dag_runs(
     )
     wish = Wish(states=_states(query))
     told = {"left_out": found.left_out, "beyond_max_runs": found.beyond_max_runs}
-    # In one order, so that two such calls wait for each other and not each for the other.
+    # Portions come in one order, too.
     names, dry_run = sorted(found.runs), query["dry_run"]
     return _begin(RUNS, names, wish, dry_run=dry_run, caller=caller, background=background, told=told)
 
@@ -90,7 +88,7 @@ def _states(query: Mapping[str, Any]) -> frozenset[str]:
 
 def _begin(
     kind: str,
-    names: Sequence[Name],
+    names: Sequence[RunName],
     wish: Wish,
     *,
     dry_run: bool,
@@ -113,16 +111,7 @@ def _begin(
     return entry
 
 
-def _killed(session: Session, kind: str, names: Sequence[Name], wish: Wish) -> dict[Name, Killed]:
-    if kind != RUNS:
-        return {name: killing.kill(session, *name, wish) for name in names}
-    found = {name: _killed_of_many(session, name, wish) for name in names}
-    return {name: killed for name, killed in found.items() if killed is not None}
-
-
-def _killed_of_many(session: Session, name: Name, wish: Wish) -> Killed | None:
-    """Kill a run that may have ended, or be gone, since it was selected."""
-    try:
-        return killing.kill(session, *name, wish)
-    except (killing.NothingToKill, errors.DagRunNotFound):
-        return None
+def _killed(session: Session, kind: str, names: Sequence[RunName], wish: Wish) -> dict[RunName, Killed]:
+    if kind == RUNS:
+        return killing.kill_many(session, names, wish)
+    return {name: killing.kill(session, *name, wish) for name in names}

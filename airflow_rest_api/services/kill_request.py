@@ -10,12 +10,10 @@ from airflow.configuration import conf
 from airflow.utils.net import get_hostname
 
 from airflow_rest_api.services import kill_following, killing, processes, task_processes
-from airflow_rest_api.services.killing import Killed, Victim
+from airflow_rest_api.services.killing import Killed, RunName, Victim
 from airflow_rest_api.services.task_processes import Sight
 
 Entry = dict[str, Any]
-# The ids of a DAG and of its run.
-Name = tuple[str, str]
 
 # Airflow's supervisor sends SIGTERM when its heartbeat is refused, and SIGKILL so many seconds later
 # (`airflow.sdk.execution_time.supervisor`); its clock may miss one heartbeat narrowly, so there are two to wait for.
@@ -27,7 +25,7 @@ SLACK_SECONDS = 5.0
 SILENT_TIMEOUTS = 3
 
 
-def of(killed: Mapping[Name, Killed], *, is_by_run: bool) -> Entry:
+def of(killed: Mapping[RunName, Killed], *, is_by_run: bool) -> Entry:
     """Return what the operation has to know, for whatever process carries it out, on whatever host.
 
     Written down while the kill is not committed: until then everything that came of a task is still there.

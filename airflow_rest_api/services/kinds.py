@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from airflow_rest_api.services import dag_refresh, dag_runs_restart, kill, kill_following
+from airflow_rest_api.services import dag_refresh, dag_runs_restart, kill, kill_following, task_test
 from airflow_rest_api.services.background import Kind
 
 KINDS: dict[str, Kind] = {
     dag_refresh.ONE: Kind(dag_refresh.follow, is_safe=True),
     dag_refresh.ALL: Kind(dag_refresh.follow, is_safe=True),
     dag_runs_restart.KIND: Kind(dag_runs_restart.carry_out, is_safe=True, resumes=True),
+    task_test.KIND: Kind(task_test.carry_out, is_safe=False, threads=task_test.AT_ONCE),
     **dict.fromkeys((kill.TASK, kill.RUN, kill.RUNS), Kind(kill_following.follow, is_safe=True)),
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import and_, case, select, update
+from sqlalchemy import and_, case, func, select, update
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import errors, listing, ordering, retries
@@ -123,6 +123,12 @@ def unfinished(session: Session, kind: str, caller: Caller) -> str | None:
     """Return the id of an operation of this kind that the caller has begun and that goes on."""
     mine = (table.c.kind == kind, table.c.caller_id == caller.id, state_now().in_(UNFINISHED))
     return session.scalar(select(table.c.id).where(*mine).limit(1))
+
+
+def count_unfinished(session: Session, kind: str, caller: Caller) -> int:
+    """Return how many operations of this kind the caller has begun that go on."""
+    mine = (table.c.kind == kind, table.c.caller_id == caller.id, state_now().in_(UNFINISHED))
+    return session.scalar(select(func.count()).select_from(table).where(*mine)) or 0
 
 
 def of_dry_run(entry: Entry) -> Entry:

@@ -75,6 +75,11 @@ class Report:
         self._log = f"{self._log}{text}\n"[-LOG_CHARACTERS:]
         self._write({"log": self._log})
 
+    def text(self, text: str) -> None:
+        """Put a text in the place of the log, of which the end is kept."""
+        self._log = text[-LOG_CHARACTERS:]
+        self._write({"log": self._log})
+
     def check(self) -> None:
         """Raise `Stopped` when the work is cancelled."""
         self._write({"done": self._done})

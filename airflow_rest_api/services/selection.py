@@ -6,7 +6,7 @@ to succeed, or it would never be started; the rest is skipped. None of them has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ class MappedTaskNeedsFeeder(errors.Unprocessable):
     def __init__(self, dag_id: str, needed: Mapping[str, list[str]]) -> None:
         told = "; ".join(f"'{task}' needs {_quoted(feeders)}" for task, feeders in needed.items())
         super().__init__(
-            f"Mapped tasks expand over results that would not be there: {told}. Select those as well.",
+            f"Mapped tasks expand over results that would not be there, or not yet: {told}. Select those as well.",
             dag_id=dag_id,
             tasks=[{"task_id": task, "needs": feeders} for task, feeders in needed.items()],
         )
@@ -159,10 +159,25 @@ def _require_feeders(dag: SerializedDAG, task_ids: frozenset[str]) -> None:
     needed = {
         task_id: sorted(absent)
         for task_id in sorted(task_ids)
-        if (absent := task_graph.feeders(dag, task_id) - task_ids)
+        if (absent := _absent_feeders(dag, task_id, task_ids))
     }
     if needed:
         raise MappedTaskNeedsFeeder(dag.dag_id, needed)
+
+
+def _absent_feeders(dag: SerializedDAG, task_id: str, task_ids: frozenset[str]) -> Set[str]:
+    """Return the tasks without which this one would be expanded before it is known how far.
+
+    The scheduler gives up a task that it may start and cannot expand. So one within a mapped group needs the tasks
+    between itself and what feeds the group as well.
+    """
+    feeders = task_graph.feeders(dag, task_id)
+    if not feeders or not feeders <= task_ids:
+        return feeders - task_ids
+    between = task_graph.neighbours(dag, task_id, upstream=True) - task_ids
+    is_early = dag.get_task(task_id).trigger_rule in selection_warnings.MET_BY_ONE_SUCCESS
+    waits_for = task_graph.before(dag, [task_id], within=task_ids)
+    return between if is_early or not feeders <= waits_for else set()
 
 
 def _require_rules(dag: SerializedDAG, task_ids: frozenset[str]) -> None:

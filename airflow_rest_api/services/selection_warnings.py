@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PULL = re.compile(r"xcom_pull\((?:[^)]*?\btask_ids\s*=)?\s*([\[(][^\])]*[\])]|'[^']*'|\"[^\"]*\")")
 _NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 # Rules that one success before the task fulfils, whatever the others do.
-_MET_BY_ONE_SUCCESS = frozenset({TriggerRule.ONE_SUCCESS, TriggerRule.ONE_DONE})
+MET_BY_ONE_SUCCESS = frozenset({TriggerRule.ONE_SUCCESS, TriggerRule.ONE_DONE})
 # How many tasks a warning names, and how many of them its sentence does.
 MOST_NAMED = 100
 _IN_A_SENTENCE = 5
@@ -52,7 +52,7 @@ def of(dag: SerializedDAG, task_ids: frozenset[str]) -> Iterator[Loss]:
 def _order(dag: SerializedDAG, task_id: str, task_ids: frozenset[str]) -> Iterator[Loss]:
     upstream = task_graph.neighbours(dag, task_id, upstream=True)
     lost = task_graph.nearest_before(dag, task_id, task_ids)
-    if upstream - task_ids and dag.get_task(task_id).trigger_rule in _MET_BY_ONE_SUCCESS:
+    if upstream - task_ids and dag.get_task(task_id).trigger_rule in MET_BY_ONE_SUCCESS:
         lost |= upstream & task_ids
     elif lost:
         lost -= task_graph.before(dag, [task_id], within=task_ids)

@@ -1,12 +1,10 @@
-"""Task instances: reading lists of them, single ones, and what was rendered for them."""
+"""Task instances: reading lists of them, and single ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.models.renderedtifields import RenderedTaskInstanceFields
-from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import errors, instants, listing, task_instance_rows
@@ -22,9 +20,8 @@ from airflow_rest_api.services.task_instance_filters import (
     conditions,
 )
 from airflow_rest_api.services.task_instance_pages import Selection, by_cursor, by_offset
-from airflow_rest_api.services.task_instance_rows import SAME_KEY, TASK_INSTANCE, Entry
+from airflow_rest_api.services.task_instance_rows import TASK_INSTANCE, Entry
 
-_RENDERED = RenderedTaskInstanceFields.__table__
 _TIMES = ("run_after", "logical_date", "start_date", "end_date")
 
 
@@ -55,19 +52,6 @@ class MapIndexNeeded(errors.Conflict):
 
     def __init__(self, task_id: str) -> None:
         super().__init__(f"The task '{task_id}' is mapped; name an instance with map_index.", task_id=task_id)
-
-
-class RenderedFieldsNotFound(errors.NotFound):
-    """Nothing is stored of what was rendered for the task instance."""
-
-    title = "No rendered fields are stored"
-
-    def __init__(self, task_id: str, map_index: int) -> None:
-        super().__init__(
-            f"Nothing rendered is stored for the task '{task_id}': it has not run, or not among the last runs.",
-            task_id=task_id,
-            map_index=map_index,
-        )
 
 
 def get_task_instances(dag_id: str, dag_run_id: str, *, query: Mapping[str, Any], caller: Caller) -> Entry:
@@ -161,30 +145,3 @@ def get_mapped_task_instance(dag_id: str, dag_run_id: str, task_id: str, map_ind
 def _has_instances(session: Session, dag_id: str, dag_run_id: str, task_id: str) -> bool:
     instances = Selection(place.of_task(dag_id, dag_run_id, task_id))
     return instances.count(session, at_most=1) > 0
-
-
-def get_rendered_fields(dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> Entry:
-    """Return the templated fields that Airflow stored when the task instance ran.
-
-    Raises `TaskInstanceNotFound`, `RenderedFieldsNotFound`, and `MapIndexNeeded` for a mapped task without an index.
-    """
-    wanted = (
-        select(_RENDERED.c.rendered_fields)
-        .select_from(TASK_INSTANCE.outerjoin(_RENDERED, and_(*SAME_KEY)))
-        .where(*place.of_task(dag_id, dag_run_id, task_id), TASK_INSTANCE.c.map_index == map_index)
-    )
-    with reading() as session:
-        found = session.execute(wanted).one_or_none()
-        if found is None and map_index == -1 and _has_instances(session, dag_id, dag_run_id, task_id):
-            raise MapIndexNeeded(task_id)
-    if found is None:
-        raise errors.TaskInstanceNotFound(dag_id, dag_run_id, task_id, map_index)
-    if found[0] is None:
-        raise RenderedFieldsNotFound(task_id, map_index)
-    return {
-        "dag_id": dag_id,
-        "dag_run_id": dag_run_id,
-        "task_id": task_id,
-        "map_index": map_index,
-        "fields": found[0],
-    }

@@ -11,7 +11,11 @@ DOCUMENT = contract.load("openapi.yaml")
 OPERATIONS = contract.operations(DOCUMENT)
 GUARDED = [operation for operation in OPERATIONS if not operation.anonymous]
 RULED = [operation for operation in GUARDED if any("when" not in rule for rule in operation.access or ())]
-CHANGING = [operation for operation in RULED if any(rule["method"] != "GET" for rule in operation.access)]
+CHANGING = [
+    operation
+    for operation in RULED
+    if not operation.read_only and any(rule["method"] != "GET" for rule in operation.access)
+]
 
 
 def called_by(rest, operation, role, **options):

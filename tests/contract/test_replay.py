@@ -20,11 +20,12 @@ REFUSED = {
     # Operations belong to who began them, and are forgotten.
     "get_operation": 404,
     "cancel_operation": 404,
-    # Deployments are made by tests; the switch is off.
+    # Deployments are made by tests; the switches are off.
     "get_deployment": 404,
     "deploy_dag": 403,
     "rollback_deployment": 403,
     "validate_dag": 403,
+    "test_task": 403,
     # What the examples name has ended.
     **dict.fromkeys(("kill_dag_run", "kill_task_instance"), 409),
     # There are files only where somebody has put one.

@@ -12,7 +12,14 @@ from tests.support.environment import ROOT
 PRODUCT = "airflow_rest_api"
 AIRFLOW_ROOMS = ("services", "security", "storage", "plugin")
 # What runs in the sandbox's own processes parses files with Airflow; its other half starts with no Airflow at all.
-AIRFLOW_MODULES = tuple(f"{PRODUCT}.sandbox.child.{name}" for name in ("parser", "ignoring"))
+# The child of a trial is a worker's supervisor.
+AIRFLOW_MODULES = (
+    *(f"{PRODUCT}.sandbox.child.{name}" for name in ("parser", "ignoring")),
+    *(
+        f"{PRODUCT}.trial.child.{name}"
+        for name in ("__main__", "forgetful", "lines", "place", "secrets", "tasks")
+    ),
+)
 WEB_FRAMES = ("flask", "connexion", "starlette", "fastapi", "werkzeug", "uvicorn", "a2wsgi")
 PRIVATE_TO_AIRFLOW = ("airflow.api_fastapi.core_api", "airflow.api_fastapi.common")
 # What the web frame shares with the services: their refusals, the caller, Airflow's configuration, what becomes
@@ -83,12 +90,13 @@ def within(name: str, *packages: str) -> bool:
 
 def closed_to(where: str) -> list[str]:
     rooms = {
-        "handlers": ["web", "security", "storage", "sandbox"],
+        "handlers": ["web", "security", "storage", "sandbox", "trial"],
         "services": ["web", "security", "legacy"],
-        "security": ["web", "legacy", "sandbox"],
-        "storage": ["web", "security", "services", "legacy", "sandbox"],
-        "web": ["services", "sandbox"],
-        "sandbox": ["web", "security", "services", "storage", "legacy"],
+        "security": ["web", "legacy", "sandbox", "trial"],
+        "storage": ["web", "security", "services", "legacy", "sandbox", "trial"],
+        "web": ["services", "sandbox", "trial"],
+        "sandbox": ["web", "security", "services", "storage", "legacy", "trial"],
+        "trial": ["web", "security", "services", "storage", "legacy"],
     }
     frames = WEB_FRAMES if where in ("handlers", "services", "storage") else ()
     return [*(f"{PRODUCT}.{name}" for name in rooms.get(where, [])), *frames]

@@ -48,7 +48,7 @@ OWN = {
     "kill_dag_runs": [*NOBODY_KNOWN, *VIEWER],
     "refresh_all_dags": [*NOBODY_KNOWN, *VIEWER, "OneDag own", *ONE_DAG],
     **dict.fromkeys(("get_deployments", "get_deployment"), NOBODY_KNOWN),
-    **dict.fromkeys(("deploy_dag", "rollback_deployment", "validate_dag"), EVERYBODY),
+    **dict.fromkeys(("deploy_dag", "rollback_deployment", "validate_dag", "test_task"), EVERYBODY),
     "logout": [f"{caller} own" for caller in UNKNOWN],
 }
 SECRETS = ("login", "refresh_token")

@@ -203,6 +203,32 @@ class TestMappedTasks:
             "numbers[-1]": "skipped",
         }
 
+    def test_one_in_a_mapped_group_needs_what_lies_between_its_feeder_and_itself(
+        self, triggered, monkeypatch
+    ):
+        answer = triggered("grouped", "every.late", "source")
+        of_type(answer, "mapped-task-needs-feeder")
+        assert answer.json()["tasks"] == [{"task_id": "every.late", "needs": ["every.early"]}]
+        run = triggered("grouped", "every.late", "every.early", "source").json()
+        started, state, _ = decided("grouped", run["dag_run_id"], lengths={"source": 2})
+        assert (started, state) == (["source", *["every.early"] * 2, *["every.late"] * 2], "success")
+        # This is why: it would be expanded before the other has told how far.
+        with monkeypatch.context() as patch:
+            patch.setattr(selection, "_require_feeders", lambda *_: None)
+            run = triggered("grouped", "every.late", "source").json()
+        assert decided("grouped", run["dag_run_id"], lengths={"source": 2})[0] == ["source"]
+
+    def test_one_with_its_feeder_that_one_success_starts_is_refused_beside_a_gap(self, triggered):
+        answer = triggered("early", "source", "fed")
+        assert answer.json()["tasks"] == [{"task_id": "fed", "needs": ["beside"]}]
+        run = triggered("early", "source", "fed", "beside").json()
+        assert run["selection"]["warnings"] == []
+
+    def test_one_that_is_fed_expands_when_its_feeder_is_done(self, triggered):
+        run = triggered("feeding", "numbers", "double", "told").json()
+        started, state, _ = decided("feeding", run["dag_run_id"], lengths={"numbers": 2})
+        assert (sorted(started), state) == (["double", "double", "numbers", "told"], "success")
+
     def test_all_instances_of_one_that_does_not_run_are_ended(self, rest, triggered):
         run = triggered("feeding", "numbers").json()
         found = states(rest, "feeding", run["dag_run_id"])

@@ -124,7 +124,12 @@ class TestGetRenderedFields:
             "task_id": "load.orders",
             "map_index": -1,
             "fields": {"bash_command": "echo 10", "env": {"MODE": "full"}},
+            "source": "stored",
         }
+
+    def test_rendering_live_is_switched_off_unless_told_otherwise(self, rest, scenario):
+        answer = rest.get(at(scenario.succeeded, "load.orders", "renderedFields"), params={"source": "live"})
+        assert (answer.status_code, answer.json()["switch"]) == (403, "test_enabled")
 
     def test_the_fields_are_those_of_the_task_instance(self, rest, scenario):
         fields = rest.get(

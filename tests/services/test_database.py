@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pytest
 from sqlalchemy import exc, insert, select, text
+from sqlalchemy.orm.exc import StaleDataError
 
 from airflow_rest_api.services import database, errors
 from airflow_rest_api.services.database import reading, unit_of_work, write
@@ -168,6 +169,24 @@ class TestWrite:
 
         monkeypatch.setattr(database, "unit_of_work", counted)
         return begun
+
+    def test_a_row_that_is_gone_when_it_is_written_is_looked_for_again(self, impatient, attempts):
+        def work(session):
+            if len(attempts) < 3:
+                raise StaleDataError("UPDATE statement on table 'secret' expected to update 1 row(s)")
+            return "done"
+
+        assert write(work) == "done"
+        assert len(attempts) == 3
+
+    def test_a_row_that_is_gone_each_time_is_a_conflict(self, impatient, attempts):
+        def work(session):
+            raise StaleDataError("UPDATE statement on table 'secret' expected to update 1 row(s)")
+
+        with pytest.raises(database.ChangedMeanwhile) as caught:
+            write(work)
+        assert "secret" not in caught.value.detail
+        assert len(attempts) == database.ATTEMPTS
 
     def test_a_locked_database_is_tried_again(self, impatient, locked, attempts):
         def let_go():

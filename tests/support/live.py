@@ -100,7 +100,7 @@ class Live:
 
     def component(self, name: str) -> psutil.Process:
         """Return the process of a component, such as `scheduler`."""
-        for child in psutil.Process(self.serve.pid).children():
+        for child in psutil.Process(self.serve.pid).children(recursive=True):
             if name in child.cmdline():
                 return child
         raise AssertionError(f"no {name} runs")

@@ -9,13 +9,18 @@ ROUNDS = 30
 
 
 def decided(
-    dag_id: str, run_id: str, results: Mapping[str, str] | None = None
+    dag_id: str,
+    run_id: str,
+    results: Mapping[str, str] | None = None,
+    lengths: Mapping[str, int] | None = None,
 ) -> tuple[list[str], str, dict[str, Any]]:
     """Go through a run, undo it, and tell which tasks were started in which order, and what became of run and tasks.
 
-    A task that is started ends at once in the state that `results` have for it, or in success.
+    A task that is started ends at once in the state that `results` have for it, or in success; `lengths` are of what
+    tasks return that others expand over.
     """
     from airflow.models.dagrun import DagRun
+    from airflow.models.taskmap import TaskMap
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
@@ -34,6 +39,8 @@ def decided(
             for instance in sorted(ready, key=lambda ready: ready.task_id):
                 started.append(instance.task_id)
                 instance.try_number += 1
+                if length := (lengths or {}).get(instance.task_id):
+                    session.add(TaskMap(dag_id, instance.task_id, run_id, -1, length, None))
                 instance.set_state((results or {}).get(instance.task_id, "success"), session=session)
             session.flush()
         state = str(run.state)

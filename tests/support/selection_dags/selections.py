@@ -83,3 +83,17 @@ with DAG("branching", schedule=None, is_paused_upon_creation=False, max_active_r
         return "right"
 
     choose() >> [command("left"), command("right")]
+
+with DAG("grouped", schedule=None, is_paused_upon_creation=False, max_active_runs=100):
+
+    @task_group
+    def every(number):
+        command("early") >> command("late")
+
+    every.expand(number=numbers.override(task_id="source")())
+
+with DAG("early", schedule=None, is_paused_upon_creation=False, max_active_runs=100):
+    fed = double.override(task_id="fed", trigger_rule="one_success").expand(
+        number=numbers.override(task_id="source")()
+    )
+    command("beside") >> fed
