@@ -29,6 +29,8 @@ def in_run(
     plain = {marker for marker in markers if isinstance(marker, str)}
     mapped = {marker for marker in markers if not isinstance(marker, str)}
     _require(dag, {task_id for task_id, _ in mapped})
+    # Airflow copies a part of the DAG for each instance of a task that is not mapped: one of them is enough.
+    mapped = {(name, index if dag.get_task(name).get_needs_expansion() else -1) for name, index in mapped}
 
     def find(plain: Collection[str], mapped: Collection[tuple[str, int]]) -> set[Marker]:
         return set(
