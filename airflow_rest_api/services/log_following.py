@@ -82,6 +82,11 @@ class LogSource:
         self._over_since: float | None = None
         self._last_came = time.monotonic()
 
+    def may_come(self) -> bool:
+        """Tell whether the try is the one that its task comes to next."""
+        now = self._present
+        return now is not None and now.try_number == self._try_number - 1 and not self._is_over()
+
     def has_something(self, present: Present | None) -> bool:
         """Take how its task instance is now; tell, without reading anything, whether `take` may bring something."""
         self._present = present

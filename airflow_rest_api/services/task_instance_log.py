@@ -97,10 +97,10 @@ def follow_log(
     reader, key = _reader(), (dag_id, dag_run_id, task_id, map_index)
     find = partial(_detached, key, try_number)
     present = log_following.present([key]).get(key)
-    is_next = present is not None and present.try_number == try_number - 1
-    if try_number == 0 or (not is_next and find() is None):
+    source = LogSource(key, try_number, Pieces(reader, try_number, find, already=already or 0), present)
+    if try_number == 0 or (not source.may_come() and find() is None):
         raise TryNotFound(task_id, map_index, try_number)
-    return LogSource(key, try_number, Pieces(reader, try_number, find, already=already or 0), present)
+    return source
 
 
 def _reader() -> TaskLogReader:

@@ -358,6 +358,10 @@ class TestRefusals:
         path = f"{task.run.path}/taskInstances/{name}/logs/{number}"
         assert rest.get(path, params={"follow": True}, headers=LINES).status_code == status
 
+    def test_a_try_that_will_never_come(self, rest, task):
+        task.end()
+        assert rest.get(f"{task.path}/2", params={"follow": True}, headers=LINES).status_code == 404
+
     @pytest.mark.parametrize(("role", "status"), [(None, 401), ("nobody", 403)])
     def test_who_may_not(self, rest, task, role, status):
         answer = rest.get(f"{task.path}/1", params={"follow": True}, headers=LINES, role=role)

@@ -147,6 +147,18 @@ class TestBounds:
         assert sleepers(mark) == []
 
     @pytest.mark.usefixtures("on_sqlite")
+    def test_nothing_is_left_when_the_warden_itself_is_killed(self, live, mark):
+        operation_id = begun(live, "sleep", task_params={"mark": mark})
+        until(lambda: len(sleepers(mark)) == 2, 40)
+        above = {parent for pid in sleepers(mark) for parent in psutil.Process(pid).parents()}
+        (warden,) = (one for one in above if "airflow_rest_api.trial.warden" in one.cmdline())
+        warden.kill()
+        found = live.ended(operation_id)
+        assert outcome(found) == ("failed", None, None, None), found
+        assert "the process for it failed" in found["error"]
+        assert sleepers(mark) == []
+
+    @pytest.mark.usefixtures("on_sqlite")
     def test_two_run_at_once_the_others_wait_and_a_fifth_is_refused(self, live, mark):
         ids = [begun(live, "sleep", task_params={"mark": mark}) for _ in range(4)]
         try:

@@ -130,13 +130,6 @@ with DAG("trials_rough", **OPTIONS):
             sys.stdout.write(f"{'x' * 2000}\n" * 100)
 
     @task
-    def eat():
-        eaten = []
-        while True:
-            eaten.append(b"x" * (16 << 20))
-            time.sleep(0.05)
-
-    @task
     def tell():
         connection = BaseHook.get_connection("trials_secret")
         variable = Variable.get("trials_api_key")
@@ -148,7 +141,7 @@ with DAG("trials_rough", **OPTIONS):
         raise ValueError(f"refused for {connection.password}")
 
     fail(), try_again(), skip(), end_itself(), crash()
-    ignore(), leave(), flood(), flood_on(), eat(), tell()
+    ignore(), leave(), flood(), flood_on(), tell()
     BashOperator(
         task_id="sleep", bash_command="echo begun; sleep {{ params.mark }} & setsid sleep {{ params.mark }}"
     )
