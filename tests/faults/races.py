@@ -35,8 +35,8 @@ ASKED_FOR = {("failed", "skipped"), ("upstream_failed", "skipped")}
 ILLEGAL = {
     (old, new) for old in FINISHED for new in (*FINISHED, "running", "queued", "scheduled") if old != new
 } - ASKED_FOR
-# SQLite has no locks of rows: Airflow's scheduler and its execution API write what they decided on a state that they read
-# before somebody else changed it. No caller can prevent that; the kill's operation tells of it.
+# SQLite has no locks of rows: Airflow's scheduler and its execution API write what they decided on a state that they
+# read before somebody else changed it. No caller can prevent that; the kill's operation tells of it.
 OF_AIRFLOW_ON_SQLITE = {
     ("task_instance", "failed", "running"),
     ("task_instance", "skipped", "running"),

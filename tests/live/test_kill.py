@@ -183,7 +183,7 @@ def standalone(live, folder):
         "background.LEASE = timedelta(seconds=3); background.RENEW_SECONDS = 1.0;"
         f"from airflow_rest_api import cli; cli.main(['serve', '--port', '{port}'])"
     )
-    variables = live.component("scheduler").environ()
+    variables = live.environment
     with (folder / "standalone.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-c", program], env=variables, stdout=log, stderr=log)
     try:

@@ -246,9 +246,7 @@ def replica(live, log):
     """Another service beside the one in Airflow's API server."""
     port = processes.free_port()
     command = [str(servers.PROGRAMS / "airflow-rest-api"), *servers.COMMANDS["standalone"][1:], str(port)]
-    variables = psutil.Process(live.serve.pid).environ()
-    variables |= {"AIRFLOW_HOME": str(live.home), "AIRFLOW_CONFIG": str(live.home / "airflow.cfg")}
-    process = processes.start(command, log, env=variables)
+    process = processes.start(command, log, env=live.environment)
     try:
         url = f"http://127.0.0.1:{port}"
         servers._wait(url, lambda: process.poll() is None, log)

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 from benchmark import processes
+from embedded.settings import Home, child_environment
 
 from tests.support import clients, environment, servers
 
@@ -40,6 +41,11 @@ class Live:
     def is_on_postgres(self) -> bool:
         """Whether the database locks rows."""
         return self.database_url.startswith("postgresql")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of its components, for another process beside them."""
+        return child_environment(Home(self.home), psutil.Process(self.serve.pid).environ())
 
     def trigger(self, dag_id: str, **body: Any) -> str:
         """Trigger a run and return its id."""
@@ -102,13 +108,6 @@ class Live:
     def log(self, name: str) -> str:
         """Return what a component has written: `scheduler`, `dag-processor`, `triggerer` or `api-server`."""
         return (self.home / "logs" / f"{name}.log").read_text()
-
-    def component(self, name: str) -> psutil.Process:
-        """Return the process of a component, such as `scheduler`."""
-        for child in psutil.Process(self.serve.pid).children(recursive=True):
-            if name in child.cmdline():
-                return child
-        raise AssertionError(f"no {name} runs")
 
     def _got(self, path: str, **query: Any) -> Json:
         answer = self.rest.get(path, params=query)
