@@ -39,6 +39,8 @@ IDLE_SECONDS = 2.0
 CHECK_SECONDS = 2.0
 # A process may be born while the table is read; what it comes of is seen to be gone twice.
 CLEAN_LOOKS = 2
+# So long after the kill, nobody writes any more what was decided on the state before it: SQLite locks no rows.
+STALE_SECONDS = 1.0
 _AT_ONCE = 500
 _INSTANCE = TaskInstance.__table__.c
 
@@ -114,8 +116,8 @@ class Followed:
     def start_was_refused(self, *, is_running: bool, now: datetime) -> None:
         """Say what became of one that was queued."""
         if is_running:
-            self._end(STILL_ALIVE, "Airflow has it as running again.", now)
-        else:
+            self._end(STILL_ALIVE, "Airflow started it all the same; kill it once more.", now)
+        elif now >= self.requested_at + timedelta(seconds=STALE_SECONDS):
             self._end(GONE, "It had not been started, and Airflow refuses to start it now.", now)
 
     def _look_here(self, trace: Trace, sight: Sight, now: datetime) -> None:
@@ -224,7 +226,8 @@ def _look_at_starts(unstarted: Sequence[Followed]) -> None:
 
 
 def _sees_something(followed: Iterable[Followed]) -> bool:
-    return any(one.trace is not None and not one.has_ended for one in followed)
+    going_on = (one for one in followed if not one.has_ended)
+    return any(one.trace is not None or one.facts["proof"] == UNSTARTED for one in going_on)
 
 
 def _items(request: Entry, followed: Sequence[Followed]) -> list[Entry]:
