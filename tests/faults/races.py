@@ -36,13 +36,9 @@ ILLEGAL = {
     (old, new) for old in FINISHED for new in (*FINISHED, "running", "queued", "scheduled") if old != new
 } - ASKED_FOR
 # SQLite has no locks of rows: Airflow's scheduler and its execution API write what they decided on a state that they
-# read before somebody else changed it. No caller can prevent that; the kill's operation tells of it.
-OF_AIRFLOW_ON_SQLITE = {
-    ("task_instance", "failed", "running"),
-    ("task_instance", "skipped", "running"),
-    ("dag_run", "failed", "success"),
-    ("dag_run", "success", "failed"),
-}
+# read before a caller changed it, so a task that was failed or skipped may be queued, run and end all the same. No
+# caller can prevent that; this service's own changes read and write under one lock. PostgreSQL is held to all of it.
+OVERWRITTEN_ON_SQLITE = ("failed", "skipped")
 ILLEGAL_OF_RUNS = {
     ("success", "failed"),
     ("failed", "success"),
@@ -101,6 +97,12 @@ def judged(changes: list[Change]) -> list[Change]:
         for table, before, after, old, new in [change]
         if before == after and (old, new) in (ILLEGAL if table == "task_instance" else ILLEGAL_OF_RUNS)
     ]
+
+
+def is_of_airflow(change: Change) -> bool:
+    """Tell whether Airflow itself may have lost an update, where nothing locks rows."""
+    table, *_, old, new = change
+    return table == "dag_run" or (old in OVERWRITTEN_ON_SQLITE and new != "skipped")
 
 
 @contextmanager

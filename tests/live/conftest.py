@@ -18,10 +18,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         params = [
             pytest.param(name, marks=pytest.mark.xdist_group(f"live-{name}"), id=name) for name in DATABASES
         ]
-        metafunc.parametrize("live", params, indirect=True, scope="session")
+        metafunc.parametrize("live", params, indirect=True, scope="package")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[support.Live]:
     """An Airflow with scheduler, LocalExecutor, DAG processor, triggerer and the service in its API server."""
     home = tmp_path_factory.mktemp("live") / request.param
