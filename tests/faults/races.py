@@ -72,9 +72,7 @@ def raced(live: support.Live, rounds: int, seed: int = 1) -> dict[str, object]:
     faults = {name: number for name, number in answers.items() if name.split()[-1].startswith("5")}
     assert not faults, f"answered with 5xx: {faults}"
     illegal = judged(changes)
-    lost = (
-        [] if live.is_on_postgres else [one for one in illegal if (one[0], *one[3:]) in OF_AIRFLOW_ON_SQLITE]
-    )
+    lost = [] if live.is_on_postgres else [change for change in illegal if is_of_airflow(change)]
     illegal = [change for change in illegal if change not in lost]
     assert not illegal, f"illegal transitions: {illegal[:10]}"
     assert not left, f"did not come to an end: {left}"

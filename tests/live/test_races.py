@@ -26,6 +26,12 @@ class TestTheChecksThemselves:
             found = races.judged(seen())
         assert [(change[0], *change[3:]) for change in found] == [("task_instance", "success", "failed")]
 
+    def test_only_what_airflow_overwrites_without_locks_is_put_down_to_it(self):
+        lost = ("task_instance", "a", "a", "failed", "queued")
+        assert races.judged([lost]) == [lost]
+        assert races.is_of_airflow(lost)
+        assert not races.is_of_airflow(("task_instance", "a", "a", "success", "failed"))
+
     def test_a_new_try_is_none(self):
         legal = ("task_instance", "a", "b", "success", None)
         assert races.judged([legal, ("dag_run", "0", "1", "failed", "running")]) == []
