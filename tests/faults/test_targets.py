@@ -12,7 +12,9 @@ pytestmark = pytest.mark.in_process
 def test_every_target_has_a_test_that_runs_it_small():
     folder = program.Path(program.faults.__path__[0])
     assert {"brute_force", "enumeration"} <= set(program.targets())
-    assert [name for name in program.targets() if not (folder / f"test_{name}.py").exists()] == []
+    # Those that need an Airflow which runs tasks have it there.
+    tests = {file.name for place in (folder, folder.parent / "live") for file in place.glob("test_*.py")}
+    assert [name for name in program.targets() if f"test_{name}.py" not in tests] == []
 
 
 def test_the_targets_are_listed(capsys):

@@ -203,19 +203,19 @@ class TestRestartFailedDagRuns:
         assert operation["result"]["beyond_max_runs"] == 42
 
     def test_runs_are_selected_by_tag_time_and_state(self, rest, new_run, scenario):
-        run = new_run(state="running", task_states=FAILED)
+        run = new_run(state="running", task_states=FAILED, run_after=LATE)
         chosen = {
             "tags": ["fresh", "no_such_tag"],
-            "run_after_gte": "2026-02-01T00:00:00Z",
-            "run_after_lte": "2026-02-01T00:00:00Z",
+            "run_after_gte": "2031-01-01T00:00:00Z",
+            "run_after_lte": "2031-01-01T00:00:00Z",
             "states": ["running"],
         }
         operation = self.ended(rest, self.begun(rest, **chosen))
         assert [item["dag_run_id"] for item in operation["items"]] == [run.dag_run_id]
         for differing in (
             {"tags": ["nightly"]},
-            {"run_after_gte": "2026-02-02T00:00:00Z"},
-            {"run_after_lte": "2026-01-31T00:00:00Z"},
+            {"run_after_gte": "2031-01-02T00:00:00Z"},
+            {"run_after_lte": "2030-12-31T00:00:00Z", "run_after_gte": "2030-12-31T00:00:00Z"},
             {"states": ["failed"]},
             {"dag_id_pattern": "no such dag"},
         ):
