@@ -350,11 +350,10 @@ class TestTheSelectorAndPermissions:
                 assert (method, access_entity) == ("PUT", "TASK_INSTANCE")
                 return dag_id == "mapped"
 
-        mine = new_run("mapped", state="failed")
+        mine = new_run("mapped", state="failed", run_after=LATE)
         for _ in range(3):
-            new_run("manual", state="failed")
-        wanted = {"run_after_gte": "2026-02-01T00:00:00Z"}
-        found = selector.selected(wanted, OnlyMapped(), states=["failed"], access_entity="TASK_INSTANCE")
+            new_run("manual", state="failed", run_after=LATE)
+        found = selector.selected(SELECTOR, OnlyMapped(), states=["failed"], access_entity="TASK_INSTANCE")
         assert (found.runs, found.left_out, found.beyond_max_runs) == (
             ((mine.dag_id, mine.dag_run_id),),
             3,
