@@ -62,11 +62,15 @@ def until(look, seconds=20):
 
 
 def started(task, number):
-    """The processes that the task has started, once there are so many."""
+    """The processes that the task has started, once there are so many, and not one on its way to be another."""
+
+    def came():
+        return {one.pid for one in task_process.came_of(task.instance_id)} - {task.pid, task.supervisor.pid}
 
     def look():
-        came = {one.pid for one in task_process.came_of(task.instance_id)} - {task.pid, task.supervisor.pid}
-        return sorted(came) if len(came) == number else None
+        first = came()
+        time.sleep(0.2)
+        return sorted(first) if len(first) == number and came() == first else None
 
     return until(look)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support import canaries
@@ -84,6 +85,11 @@ def recorded(home: Path) -> dict[str, str]:
 def inherited() -> dict[str, str]:
     """This process's environment without Airflow's settings: what a child process needs beside its own."""
     return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+
+
+def without_coverage(variables: Mapping[str, str]) -> dict[str, str]:
+    """These variables but for those of coverage, which slows child processes and handles their SIGTERM."""
+    return {name: value for name, value in variables.items() if not name.startswith("COV")}
 
 
 def enter(environment: dict[str, str]) -> None:

@@ -133,7 +133,8 @@ def running(home: Path, database_url: str | None = None, **settings: str) -> Ite
     environment variables.
     """
     port = processes.free_port()
-    variables = {**_inherited(), **_settings(home, database_url, port), **settings}
+    inherited = environment.without_coverage(environment.inherited())
+    variables = {**inherited, **_settings(home, database_url, port), **settings}
     log = home.with_suffix(".log")
     command = [str(SERVE), "--port", str(port), "--home", str(home), "--no-examples"]
     serve = processes.start(command, log, env=variables)
@@ -156,11 +157,6 @@ def running(home: Path, database_url: str | None = None, **settings: str) -> Ite
         for file in home.glob("logs/*.log"):
             for read in servers.READERS:
                 read(file)
-
-
-def _inherited() -> dict[str, str]:
-    """What processes need of this one's environment: not coverage, which slows them all and handles SIGTERM."""
-    return {name: value for name, value in environment.inherited().items() if not name.startswith("COV")}
 
 
 def _settings(home: Path, database_url: str | None, port: int) -> dict[str, str]:

@@ -62,7 +62,7 @@ def running(instance_id: str, code: str = SLEEP, **variables: str) -> Iterator[T
     supervisor = subprocess.Popen(
         [sys.executable, "-m", __name__, instance_id, code],
         cwd=environment.ROOT,
-        env={**os.environ, **mark, **variables},
+        env={**environment.without_coverage(os.environ), **mark, **variables},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
