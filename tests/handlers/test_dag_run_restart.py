@@ -104,10 +104,15 @@ class TestRestartFailedTasks:
     def test_a_dry_run_tells_the_same_and_does_nothing(self, rest, new_run):
         run = new_run("manual", state="failed", task_states=FAILED)
         tried = restart(rest, run, params={"dry_run": True}).json()
-        assert isinstance(tried.pop("preview")["held_back_by"], list)
+        tried.pop("preview")
         assert states(rest, run) == FAILED
         assert rest.get(run.path).json()["state"] == "failed"
         assert restart(rest, run).json() == tried
+
+    def test_a_dry_run_tells_what_would_hold_the_run_back(self, rest, new_run):
+        run = new_run("manual_paused", state="failed", task_states={"only": "failed"})
+        tried = restart(rest, run, params={"dry_run": True}).json()
+        assert "dag_is_paused" in tried["preview"]["held_back_by"]
 
     @pytest.mark.parametrize("dry_run", [False, True])
     def test_a_run_without_a_failed_task_is_left_alone(self, rest, new_run, dry_run):
