@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_rest_api.services import dag as service
-from airflow_rest_api.services import dag_deletion, dag_refresh
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.dags import dag_deletion, dag_refresh
 from airflow_rest_api.services.states import Precondition, Stated
 
 Json = dict[str, Any]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_rest_api.services import dag_run as service
-from airflow_rest_api.services import dag_run_restart, dag_runs_restart, kill
+from airflow_rest_api.services import kill
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.runs import dag_run_restart, dag_runs_restart
 
 Json = dict[str, Any]
 

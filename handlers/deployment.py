@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_rest_api.services import deployment as service
-from airflow_rest_api.services import validation
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.deployment_following import Following
+from airflow_rest_api.services.deployments import validation
+from airflow_rest_api.services.deployments.deployment_following import Following
 from airflow_rest_api.services.states import Precondition
 from airflow_rest_api.settings import Settings
 

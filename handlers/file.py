@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_rest_api.services import file as service
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.downloads import Download
+from airflow_rest_api.services.files.downloads import Download
 from airflow_rest_api.settings import Settings
 
 Json = dict[str, Any]

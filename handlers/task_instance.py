@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_rest_api.services import kill, rendered_fields, task_test
+from airflow_rest_api.services import kill, task_test
 from airflow_rest_api.services import task_instance as service
-from airflow_rest_api.services import task_instance_bulk as bulk
-from airflow_rest_api.services import task_instance_changes as changes
-from airflow_rest_api.services import task_instance_clearing as clearing
-from airflow_rest_api.services import task_instance_dependencies as dependencies
-from airflow_rest_api.services import task_instance_log as logs
-from airflow_rest_api.services import task_instance_running as running
-from airflow_rest_api.services import task_instance_skipping as skipping
-from airflow_rest_api.services import task_instance_try as tries
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.log_following import LogSource
+from airflow_rest_api.services.explaining import task_instance_dependencies as dependencies
+from airflow_rest_api.services.task_instances import rendered_fields
+from airflow_rest_api.services.task_instances import task_instance_bulk as bulk
+from airflow_rest_api.services.task_instances import task_instance_changes as changes
+from airflow_rest_api.services.task_instances import task_instance_clearing as clearing
+from airflow_rest_api.services.task_instances import task_instance_log as logs
+from airflow_rest_api.services.task_instances import task_instance_running as running
+from airflow_rest_api.services.task_instances import task_instance_skipping as skipping
+from airflow_rest_api.services.task_instances import task_instance_try as tries
+from airflow_rest_api.services.task_instances.log_following import LogSource
 
 Json = dict[str, Any]
 

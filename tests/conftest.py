@@ -141,7 +141,7 @@ def nobody_follows(database_of_the_test: None) -> Iterator[None]:
     Another test may close the connections: SQLite crashes where one is closed in the middle of a statement.
     """
     yield
-    if following := sys.modules.get("airflow_rest_api.services.deployment_following"):
+    if following := sys.modules.get("airflow_rest_api.services.deployments.deployment_following"):
         following.stop_all()
     if background := sys.modules.get("airflow_rest_api.services.background"):
         background.pause_all()

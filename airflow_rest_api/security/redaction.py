@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
 from airflow_rest_api.services.configuration import option
-from airflow_rest_api.services.redactor import LEAST_LENGTH, MASK, Redactor
+from airflow_rest_api.services.task_instances.redactor import LEAST_LENGTH, MASK, Redactor
 from airflow_rest_api.settings import Settings
 
 __all__ = ["LEAST_LENGTH", "MASK", "Redactor", "of_installation"]

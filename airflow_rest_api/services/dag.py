@@ -17,9 +17,11 @@ from sqlalchemy import bindparam, exists, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import Select, Update
 
-from airflow_rest_api.services import dag_filters, dag_rows, dag_version, errors, listing, ordering, structure
+from airflow_rest_api.services import dag_version, errors
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.dags import dag_filters, dag_rows, structure
 from airflow_rest_api.services.database import reading, write
+from airflow_rest_api.services.lists import listing, ordering
 from airflow_rest_api.services.states import Precondition, Stated
 
 if TYPE_CHECKING:

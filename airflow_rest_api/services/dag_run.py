@@ -8,30 +8,26 @@ from typing import Any
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
-from airflow_rest_api.services import (
-    dag_run_rows,
-    errors,
-    explanation,
-    instants,
-    listing,
-    selection_outcome,
-    structure,
-)
+from airflow_rest_api.services import errors, instants
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.dag_run_bulk import bulk_dag_runs
-from airflow_rest_api.services.dag_run_changes import delete_dag_run, patch_dag_run
-from airflow_rest_api.services.dag_run_clearing import clear_dag_run, clear_dag_runs
-from airflow_rest_api.services.dag_run_filters import (
+from airflow_rest_api.services.dags import structure
+from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.explaining import explanation
+from airflow_rest_api.services.lists import listing
+from airflow_rest_api.services.runs import dag_run_rows, selection_outcome
+from airflow_rest_api.services.runs.dag_run_bulk import bulk_dag_runs
+from airflow_rest_api.services.runs.dag_run_changes import delete_dag_run, patch_dag_run
+from airflow_rest_api.services.runs.dag_run_clearing import clear_dag_run, clear_dag_runs
+from airflow_rest_api.services.runs.dag_run_filters import (
     BATCH_SORTING,
     batch_conditions,
     conditions,
     partition_days,
     sorting,
 )
-from airflow_rest_api.services.dag_run_pages import Selection, by_cursor, by_offset
-from airflow_rest_api.services.dag_run_rows import RUN, Entry
-from airflow_rest_api.services.dag_run_trigger import trigger_dag_run
-from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.runs.dag_run_pages import Selection, by_cursor, by_offset
+from airflow_rest_api.services.runs.dag_run_rows import RUN, Entry
+from airflow_rest_api.services.runs.dag_run_trigger import trigger_dag_run
 
 __all__ = [
     "bulk_dag_runs",

@@ -13,9 +13,11 @@ from sqlalchemy import bindparam, false, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
-from airflow_rest_api.services import errors, listing, ordering, structure
+from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.dags import structure
 from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.lists import listing, ordering
 
 Entry = dict[str, Any]
 

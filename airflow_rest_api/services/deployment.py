@@ -11,24 +11,27 @@ from uuid import UUID, uuid4, uuid5
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import (
+from airflow_rest_api.services import errors, retries
+from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.deployments import (
     bundles,
     deployed_dags,
     deployment_orders,
     deployment_pages,
     deployment_storing,
     differences,
-    errors,
-    retries,
 )
-from airflow_rest_api.services import deployment_rows as rows
-from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.database import reading
-from airflow_rest_api.services.deployment_expectations import Expectation, NoLongerCurrent, StillCurrent
-from airflow_rest_api.services.deployment_following import Following
-from airflow_rest_api.services.deployment_rows import Entry, Order, Origin
+from airflow_rest_api.services.deployments import deployment_rows as rows
+from airflow_rest_api.services.deployments.deployment_expectations import (
+    Expectation,
+    NoLongerCurrent,
+    StillCurrent,
+)
+from airflow_rest_api.services.deployments.deployment_following import Following
+from airflow_rest_api.services.deployments.deployment_rows import Entry, Order, Origin
+from airflow_rest_api.services.deployments.submission import submitted
 from airflow_rest_api.services.states import Precondition
-from airflow_rest_api.services.submission import submitted
 from airflow_rest_api.storage.tables import deployment as table
 from airflow_rest_api.storage.tables import deployment_dag
 

@@ -13,11 +13,12 @@ from sqlalchemy import and_, bindparam, func, or_, select, true
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
-from airflow_rest_api.services import cursor_page, errors, listing, ordering
+from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller, DagScope
-from airflow_rest_api.services.cursor_page import Row, Rows
 from airflow_rest_api.services.database import reading
-from airflow_rest_api.services.ordering import Cursor, SortKey
+from airflow_rest_api.services.lists import cursor_page, listing, ordering
+from airflow_rest_api.services.lists.cursor_page import Row, Rows
+from airflow_rest_api.services.lists.ordering import Cursor, SortKey
 
 Conditions = Sequence[ColumnElement[bool]]
 Entry = dict[str, Any]

@@ -10,13 +10,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from airflow_rest_api.services import confined, disk_faults, durable_file, listing, retries, roots
+from airflow_rest_api.services import retries
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.downloads import Download
-from airflow_rest_api.services.durable_file import DigestDiffers
-from airflow_rest_api.services.file_listing import Walk
-from airflow_rest_api.services.roots import Place, Root
-from airflow_rest_api.services.uploads import Upload
+from airflow_rest_api.services.files import confined, disk_faults, durable_file, roots
+from airflow_rest_api.services.files.downloads import Download
+from airflow_rest_api.services.files.durable_file import DigestDiffers
+from airflow_rest_api.services.files.file_listing import Walk
+from airflow_rest_api.services.files.roots import Place, Root
+from airflow_rest_api.services.files.uploads import Upload
+from airflow_rest_api.services.lists import listing
 
 Json = dict[str, Any]
 Roots = Mapping[str, Path]

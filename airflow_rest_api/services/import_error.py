@@ -14,9 +14,10 @@ from airflow.models.errors import ParseImportError
 from sqlalchemy import and_, exists, false, or_, select
 from sqlalchemy.sql import ColumnElement
 
-from airflow_rest_api.services import errors, listing, ordering
+from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller, DagScope
 from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.lists import listing, ordering
 
 # Airflow's own words: a client may compare them.
 REDACTED = "REDACTED - you do not have read permission on all Dags in the file"

@@ -7,19 +7,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import (
-    dry_runs,
-    kill_following,
-    kill_request,
-    killing,
-    operation,
-    retries,
-    selector,
-)
+from airflow_rest_api.services import dry_runs, operation, retries
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import write
-from airflow_rest_api.services.killing import Killed, RunName, Wish
+from airflow_rest_api.services.kills import kill_following, kill_request, killing
+from airflow_rest_api.services.kills.killing import Killed, RunName, Wish
+from airflow_rest_api.services.runs import selector
 
 Entry = dict[str, Any]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from airflow_rest_api.services import dag_refresh, dag_runs_restart, kill, kill_following, task_test
+from airflow_rest_api.services import kill, task_test
 from airflow_rest_api.services.background import Kind
+from airflow_rest_api.services.dags import dag_refresh
+from airflow_rest_api.services.kills import kill_following
+from airflow_rest_api.services.runs import dag_runs_restart
 
 KINDS: dict[str, Kind] = {
     dag_refresh.ONE: Kind(dag_refresh.follow, is_safe=True),

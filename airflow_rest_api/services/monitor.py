@@ -12,8 +12,9 @@ from sqlalchemy import literal, select
 
 from airflow_rest_api import __version__
 from airflow_rest_api.sandbox.box import Sandbox
-from airflow_rest_api.services import bundles, errors, jobs
+from airflow_rest_api.services import errors, jobs
 from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.deployments import bundles
 from airflow_rest_api.services.jobs import Heartbeat
 from airflow_rest_api.settings import Settings
 

@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import and_, case, func, select, update
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import errors, listing, ordering, retries
+from airflow_rest_api.services import errors, retries
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import reading, write
+from airflow_rest_api.services.lists import listing, ordering
 from airflow_rest_api.storage.tables import operation as table
 
 Entry = dict[str, Any]

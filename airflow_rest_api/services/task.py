@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow._shared.module_loading import qualname
 from airflow.task.priority_strategy import get_weight_rule_from_priority_weight_strategy
 
-from airflow_rest_api.services import errors, structure
+from airflow_rest_api.services import errors
+from airflow_rest_api.services.dags import structure
 from airflow_rest_api.services.database import reading
 
 if TYPE_CHECKING:

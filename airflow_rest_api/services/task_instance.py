@@ -7,11 +7,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import errors, instants, listing, task_instance_rows
-from airflow_rest_api.services import task_instance_place as place
+from airflow_rest_api.services import errors, instants
 from airflow_rest_api.services.caller import Caller, DagScope
 from airflow_rest_api.services.database import reading
-from airflow_rest_api.services.task_instance_filters import (
+from airflow_rest_api.services.lists import listing
+from airflow_rest_api.services.task_instances import task_instance_place as place
+from airflow_rest_api.services.task_instances import task_instance_rows
+from airflow_rest_api.services.task_instances.task_instance_filters import (
     BATCH_FILTERS,
     BATCH_SORTING,
     FILTERS,
@@ -19,8 +21,8 @@ from airflow_rest_api.services.task_instance_filters import (
     SORTING,
     conditions,
 )
-from airflow_rest_api.services.task_instance_pages import Selection, by_cursor, by_offset
-from airflow_rest_api.services.task_instance_rows import TASK_INSTANCE, Entry
+from airflow_rest_api.services.task_instances.task_instance_pages import Selection, by_cursor, by_offset
+from airflow_rest_api.services.task_instances.task_instance_rows import TASK_INSTANCE, Entry
 
 _TIMES = ("run_after", "logical_date", "start_date", "end_date")
 

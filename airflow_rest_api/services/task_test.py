@@ -18,15 +18,16 @@ from airflow.models.expandinput import NotFullyPopulated
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import dry_runs, errors, instants, operation, retries, structure
+from airflow_rest_api.services import dry_runs, errors, instants, operation, retries
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.dag_refresh import DagHasNoFile
-from airflow_rest_api.services.dag_run_clearing import OptionsExclusive
+from airflow_rest_api.services.dags import structure
+from airflow_rest_api.services.dags.dag_refresh import DagHasNoFile
 from airflow_rest_api.services.database import write
 from airflow_rest_api.services.report import Report
+from airflow_rest_api.services.runs.dag_run_clearing import OptionsExclusive
 from airflow_rest_api.services.task_instance import MapIndexNeeded
-from airflow_rest_api.services.trial_output import Masks
+from airflow_rest_api.services.task_instances.trial_output import Masks
 from airflow_rest_api.trial import attempt
 from airflow_rest_api.trial.attempt import Ending, Progress
 from airflow_rest_api.trial.warden import KEPT_OUTPUT, MEMORY_BYTES, MOST_OUTPUT

@@ -15,7 +15,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.downloads import Download
+from airflow_rest_api.services.files.downloads import Download
 from airflow_rest_api.services.retries import JSON_OPTIONS
 from airflow_rest_api.services.states import Stated
 from airflow_rest_api.web import contract, preconditions

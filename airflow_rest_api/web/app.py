@@ -32,10 +32,12 @@ from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.reviews import Reviewable, Reviews
 from airflow_rest_api.security.sessions import Sessions
-from airflow_rest_api.services import configuration, log_following, sandboxes, watching
+from airflow_rest_api.services import configuration, watching
 from airflow_rest_api.services.background import Background
-from airflow_rest_api.services.deployment_following import Following
+from airflow_rest_api.services.deployments import sandboxes
+from airflow_rest_api.services.deployments.deployment_following import Following
 from airflow_rest_api.services.kinds import KINDS
+from airflow_rest_api.services.task_instances import log_following
 from airflow_rest_api.settings import Settings, SettingsError
 from airflow_rest_api.storage.manager import ensure_migrated
 from airflow_rest_api.web import contract, guard, logs, routing, schemas, upload_roots

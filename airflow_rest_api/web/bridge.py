@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from starlette.types import Message, Receive, Scope, Send
 
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.downloads import Download
+from airflow_rest_api.services.files.downloads import Download
 from airflow_rest_api.web import exchange
 from airflow_rest_api.web.following import Followed, Following, Look
 

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.types import Receive
 
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.uploads import Upload
+from airflow_rest_api.services.files.uploads import Upload
 from airflow_rest_api.web import contract
 from airflow_rest_api.web.arguments import coerced, malformed
 from airflow_rest_api.web.multipart import FormParser, PartHead

@@ -16,8 +16,8 @@ import orjson
 
 from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors, retries
+from airflow_rest_api.services.files.uploads import Upload
 from airflow_rest_api.services.retries import Claim, Kept
-from airflow_rest_api.services.uploads import Upload
 from airflow_rest_api.web import problems
 from airflow_rest_api.web.contract import Operation
 from airflow_rest_api.web.exchange import Exchange

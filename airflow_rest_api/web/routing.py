@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_rest_api.security import access
 from airflow_rest_api.services import watching
-from airflow_rest_api.services.log_following import LogSource
 from airflow_rest_api.services.retries import Kept
+from airflow_rest_api.services.task_instances.log_following import LogSource
 from airflow_rest_api.web import (
     contract,
     exchange,

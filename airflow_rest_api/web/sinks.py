@@ -10,7 +10,7 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.uploads import Upload
+from airflow_rest_api.services.files.uploads import Upload
 from airflow_rest_api.web.limits import BodyTooLarge
 
 MAX_TEXT_BYTES = 64 * 1024

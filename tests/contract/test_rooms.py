@@ -34,12 +34,12 @@ SHARED_WITH_WEB = (
         "states",
         "watching",
         "background",
-        "deployment_following",
+        "deployments.deployment_following",
         "kinds",
-        "sandboxes",
-        "log_following",
+        "deployments.sandboxes",
+        "task_instances.log_following",
     ),
-    *("uploads", "downloads"),
+    *("files.uploads", "files.downloads"),
 )
 # The work of the tag Security is done in the security room: logging in, and telling what a caller may do.
 SECURITY_SERVICES = [f"{PRODUCT}.security.{name}" for name in ("sessions", "reviews")]
@@ -150,7 +150,10 @@ def test_a_trespass_is_seen(module, line):
         ("handlers.security", "from airflow_rest_api.security.sessions import Sessions"),
         ("handlers.security", "from airflow_rest_api.security.reviews import Reviews"),
         ("airflow_rest_api.services.dag", "from airflow.models.dag import DagModel"),
-        ("airflow_rest_api.services.validation", "from airflow_rest_api.sandbox.box import Sandbox"),
+        (
+            "airflow_rest_api.services.deployments.validation",
+            "from airflow_rest_api.sandbox.box import Sandbox",
+        ),
         ("airflow_rest_api.sandbox.child.parser", "from airflow.dag_processing.dagbag import DagBag"),
     ],
 )

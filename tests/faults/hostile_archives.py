@@ -31,7 +31,7 @@ BOMB = bytes(11 << 20)
 @contextmanager
 def service(root: Path, temporary: Path) -> Iterator[clients.Client]:
     """A service that deploys into the bundle ``root``, and whose temporary files are in the cage as well."""
-    from airflow_rest_api.services import sandboxes
+    from airflow_rest_api.services.deployments import sandboxes
 
     made: list[Any] = []
     of_installation = sandboxes.of_installation

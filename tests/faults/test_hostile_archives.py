@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_rest_api.services import archive
+from airflow_rest_api.services.deployments import archive
 from tests.faults import hostile_archives
 
 pytestmark = [

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from airflow_rest_api.services import confined
+from airflow_rest_api.services.files import confined
 from tests.faults import hostile_names
 
 pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]

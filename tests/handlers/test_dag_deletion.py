@@ -13,8 +13,9 @@ from sqlalchemy import select, update
 
 from airflow_rest_api.security import access
 from airflow_rest_api.security.switches import Switches, SwitchOff
-from airflow_rest_api.services import dag_deletion, errors
-from airflow_rest_api.services.dag_deletion import DagIsRunning, FileNotRemovable
+from airflow_rest_api.services import errors
+from airflow_rest_api.services.dags import dag_deletion
+from airflow_rest_api.services.dags.dag_deletion import DagIsRunning, FileNotRemovable
 from airflow_rest_api.services.database import reading, write
 from tests.support import parser, work
 from tests.support.dag_runs import of_type

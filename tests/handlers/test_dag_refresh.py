@@ -10,9 +10,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 
-from airflow_rest_api.services import dag_refresh, errors
+from airflow_rest_api.services import errors
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller, DagScope
+from airflow_rest_api.services.dags import dag_refresh
 from airflow_rest_api.services.database import reading, write
 from airflow_rest_api.services.kinds import KINDS
 from tests.support import work

@@ -206,7 +206,7 @@ class TestGetDagRuns:
     )
     def test_a_cursor_with_values_of_another_kind_is_refused(self, rest, order, values):
         # Airflow passes them to the database, which fails on most (500).
-        from airflow_rest_api.services.ordering import encode_cursor
+        from airflow_rest_api.services.lists.ordering import encode_cursor
 
         answer = rest.get("/dags/~/dagRuns", params={"order_by": order, "cursor": encode_cursor(values)})
         assert answer.status_code == 400

@@ -8,10 +8,10 @@ from datetime import datetime, timezone
 import pytest
 from sqlalchemy import delete, func, select, update
 
-from airflow_rest_api.services import dag_runs_restart
 from airflow_rest_api.services.background import Background, Kind
 from airflow_rest_api.services.database import unit_of_work, write
 from airflow_rest_api.services.kinds import KINDS
+from airflow_rest_api.services.runs import dag_runs_restart
 from airflow_rest_api.storage.tables import operation as table
 from tests.support import work
 from tests.support.dag_runs import of_type
@@ -343,8 +343,8 @@ class TestRestartFailedDagRuns:
 
 class TestTheSelectorAndPermissions:
     def test_runs_of_dags_that_the_caller_may_not_change_are_left_out(self, restored_database, rest, new_run):
-        from airflow_rest_api.services import selector
         from airflow_rest_api.services.caller import DagScope
+        from airflow_rest_api.services.runs import selector
 
         class OnlyMapped:
             def dag_scope(self, method):

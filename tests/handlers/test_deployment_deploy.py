@@ -10,10 +10,10 @@ from uuid import uuid4
 import pytest
 
 from airflow_rest_api.security.access import AirflowPermissions
-from airflow_rest_api.services import deployed_paths
-from airflow_rest_api.services.content import Content
-from airflow_rest_api.services.deployed_paths import Place
-from airflow_rest_api.services.deployment_following import Following
+from airflow_rest_api.services.deployments import deployed_paths
+from airflow_rest_api.services.deployments.content import Content
+from airflow_rest_api.services.deployments.deployed_paths import Place
+from airflow_rest_api.services.deployments.deployment_following import Following
 from tests.support import deployments, parser
 from tests.support.deployments import dag_file
 

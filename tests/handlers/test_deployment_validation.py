@@ -185,7 +185,7 @@ class TestValidateDag:
         assert body["errors"] == [{"path": "etl/b.py", "line": None, "kind": "double", "message": message}]
 
     def test_a_folder_that_is_too_large_is_a_conflict(self, deploying, drafts, monkeypatch):
-        monkeypatch.setattr("airflow_rest_api.services.local_publication.MOST_BYTES", 10)
+        monkeypatch.setattr("airflow_rest_api.services.deployments.local_publication.MOST_BYTES", 10)
         (drafts / "etl").mkdir()
         (drafts / "etl" / "data.txt").write_text("x" * 11)
         files = archive({"dag.py": DAG.format(dag_id="small")})

@@ -9,7 +9,7 @@ from airflow.models.log import Log
 from airflow.utils.session import create_session
 from sqlalchemy import insert, select
 
-from airflow_rest_api.services import ordering
+from airflow_rest_api.services.lists import ordering
 from tests.support import readers, walks
 from tests.support.readers import READER
 

@@ -13,7 +13,8 @@ from datetime import datetime, timezone
 import pytest
 
 from airflow_rest_api.security import access, powers
-from airflow_rest_api.services import errors, file_listing, retries
+from airflow_rest_api.services import errors, retries
+from airflow_rest_api.services.files import file_listing
 from tests.conftest import application, in_process
 from tests.support import clients
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from airflow_rest_api.services import durable_file
+from airflow_rest_api.services.files import durable_file
 from tests.handlers.test_file import CONTENT, everything, kind, upload
 
 pytestmark = pytest.mark.in_process
@@ -80,7 +80,7 @@ def test_a_fault_of_reading_is_one_of_the_disk(rest, root, monkeypatch):
 
 @contextmanager
 def no_more_files(monkeypatch):
-    from airflow_rest_api.services import confined
+    from airflow_rest_api.services.files import confined
 
     def fail(*_, **__):
         raise OSError(24, "Too many open files")

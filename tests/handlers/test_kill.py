@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
-from airflow_rest_api.services import killing
 from airflow_rest_api.services.database import write
+from airflow_rest_api.services.kills import killing
 from tests.support import task_process
 
 pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]

@@ -11,7 +11,8 @@ from airflow.task.trigger_rule import TriggerRule
 from airflow.utils.session import create_session
 from sqlalchemy import func, select, update
 
-from airflow_rest_api.services import selection, selection_warnings, structure
+from airflow_rest_api.services.dags import structure
+from airflow_rest_api.services.runs import selection, selection_warnings
 from airflow_rest_api.storage import tables
 from tests.support.dag_runs import of_type
 from tests.support.scheduling import decided

@@ -12,7 +12,7 @@ from airflow.models.trigger import Trigger
 from airflow.utils.session import create_session
 from sqlalchemy import delete, update
 
-from airflow_rest_api.services import ordering
+from airflow_rest_api.services.lists import ordering
 from tests.support import readers, walks
 from tests.support.readers import READER
 from tests.support.task_instances import BOUNDS, MOMENTS, ORDERS, SHARED_FILTERS, at, changed, name_of

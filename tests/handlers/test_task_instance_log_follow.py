@@ -18,7 +18,8 @@ from airflow.utils.session import create_session
 from sqlalchemy import delete, update
 from uuid6 import uuid7
 
-from airflow_rest_api.services import errors, log_following, log_pieces
+from airflow_rest_api.services import errors
+from airflow_rest_api.services.task_instances import log_following, log_pieces
 from airflow_rest_api.web import following
 from tests.web import small
 

@@ -12,8 +12,9 @@ from airflow.task.trigger_rule import TriggerRule
 from airflow.utils.session import create_session
 from sqlalchemy import select, update
 
-from airflow_rest_api.services import scheduling_forecast, structure
-from airflow_rest_api.services.scheduling_forecast import Forecast
+from airflow_rest_api.services.dags import structure
+from airflow_rest_api.services.runs import scheduling_forecast
+from airflow_rest_api.services.runs.scheduling_forecast import Forecast
 from tests.support.dag_runs import of_type
 from tests.support.scheduling import decided
 

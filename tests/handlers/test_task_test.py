@@ -15,7 +15,7 @@ from airflow_rest_api.services import task_test
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.database import reading, write
 from airflow_rest_api.services.kinds import KINDS
-from airflow_rest_api.services.trial_output import Masks
+from airflow_rest_api.services.task_instances.trial_output import Masks
 from airflow_rest_api.storage.tables import operation as table
 from tests.conftest import application, in_process
 from tests.support import clients, work

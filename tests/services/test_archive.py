@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
-from airflow_rest_api.services import archive
-from airflow_rest_api.services.archive import ArchiveRefused
+from airflow_rest_api.services.deployments import archive
+from airflow_rest_api.services.deployments.archive import ArchiveRefused
 from tests.services.test_confined import HOSTILE
 
 MOST = 1 << 20

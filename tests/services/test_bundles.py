@@ -7,7 +7,7 @@ import json
 import pytest
 from airflow.dag_processing.bundles.base import BaseDagBundle
 
-from airflow_rest_api.services import bundles
+from airflow_rest_api.services.deployments import bundles
 
 
 class FetchedDagBundle(BaseDagBundle):

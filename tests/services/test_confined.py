@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from airflow_rest_api.services import confined
+from airflow_rest_api.services.files import confined
 
 HOSTILE = [
     "",

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from airflow_rest_api.services.content import Content, ContentTooLarge
+from airflow_rest_api.services.deployments.content import Content, ContentTooLarge
 
 FILES = {"etl.py": b"import lib\n", "lib/__init__.py": b"", "lib/deep/data.txt": b"\x00\xff"}
 

@@ -9,11 +9,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 
-from airflow_rest_api.services import deployment_following, deployment_rows, deployment_undoing
-from airflow_rest_api.services.content import Content
 from airflow_rest_api.services.database import reading, write
-from airflow_rest_api.services.deployment_following import Following
-from airflow_rest_api.services.local_publication import LocalPublication
+from airflow_rest_api.services.deployments import deployment_following, deployment_rows, deployment_undoing
+from airflow_rest_api.services.deployments.content import Content
+from airflow_rest_api.services.deployments.deployment_following import Following
+from airflow_rest_api.services.deployments.local_publication import LocalPublication
 from airflow_rest_api.storage.tables import deployment as table
 from tests.support import deployments, parser
 from tests.support.deployments import current, dag_file, found, order, store
@@ -284,7 +284,7 @@ class TestBroken:
 
 
 def found_now():
-    from airflow_rest_api.services.deployment_following import _now
+    from airflow_rest_api.services.deployments.deployment_following import _now
 
     return _now()
 

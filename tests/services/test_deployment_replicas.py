@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.content import Content
-from airflow_rest_api.services.local_publication import LocalPublication
+from airflow_rest_api.services.deployments.content import Content
+from airflow_rest_api.services.deployments.local_publication import LocalPublication
 from tests.support import deployments
 from tests.support.deployments import current, order, store
 

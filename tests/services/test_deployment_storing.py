@@ -11,19 +11,23 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 
-from airflow_rest_api.services import (
+from airflow_rest_api.services import errors
+from airflow_rest_api.services.database import reading, write
+from airflow_rest_api.services.deployments import (
     deployed_paths,
     deployment_following,
     deployment_rows,
     deployment_storing,
-    durable_file,
-    errors,
 )
-from airflow_rest_api.services.content import Content
-from airflow_rest_api.services.database import reading, write
-from airflow_rest_api.services.deployed_paths import Place
-from airflow_rest_api.services.deployment_expectations import Expectation, NoLongerCurrent, StillCurrent
-from airflow_rest_api.services.local_publication import LocalPublication
+from airflow_rest_api.services.deployments.content import Content
+from airflow_rest_api.services.deployments.deployed_paths import Place
+from airflow_rest_api.services.deployments.deployment_expectations import (
+    Expectation,
+    NoLongerCurrent,
+    StillCurrent,
+)
+from airflow_rest_api.services.deployments.local_publication import LocalPublication
+from airflow_rest_api.services.files import durable_file
 from airflow_rest_api.storage import tables
 from tests.support import deployments
 from tests.support.deployments import current, dag_file, found, order, store
@@ -279,7 +283,7 @@ class TestAfterADeath:
     def test_between_two_renames_the_folder_comes_back(self, folder, monkeypatch):
         old, new = Content.of_files({"a.py": b"1"}), Content.of_files({"a.py": b"2"})
         store(order("pack", old))
-        from airflow_rest_api.services import local_publication
+        from airflow_rest_api.services.deployments import local_publication
 
         def halfway(_, place, aside):
             place.rename(aside)
@@ -330,7 +334,7 @@ class TestAfterADeath:
 def test_a_dag_that_is_deleted_with_its_file_waits_for_its_deployment_and_ends_it(
     folder, dag_id, monkeypatch
 ):
-    from airflow_rest_api.services import dag_deletion
+    from airflow_rest_api.services.dags import dag_deletion
     from tests.support import parser
 
     admin, precondition = mock.Mock(), mock.Mock()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from airflow_rest_api.services import confined, disk_faults, durable_file
+from airflow_rest_api.services.files import confined, disk_faults, durable_file
 
 
 def names(folder):
@@ -119,7 +119,7 @@ def test_a_disk_without_room_leaves_the_old_file_and_nothing_else(folder, tmp_pa
 WRITER = """
 import os, sys
 from itertools import count
-from airflow_rest_api.services import durable_file
+from airflow_rest_api.services.files import durable_file
 folder = os.open(sys.argv[1], os.O_RDONLY)
 for number in count():
     durable_file.write(folder, "file.py", [b"%d\\n" % number * 50_000], replace=True)

@@ -13,8 +13,8 @@ from airflow.ti_deps.deps.trigger_rule_dep import TriggerRuleDep
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from airflow_rest_api.services import structure
-from airflow_rest_api.services.explanation_upstream import Past, Upstreams
+from airflow_rest_api.services.dags import structure
+from airflow_rest_api.services.explaining.explanation_upstream import Past, Upstreams
 
 pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
 

@@ -19,12 +19,14 @@ from uuid import uuid4
 import pytest
 from airflow.providers.git.bundles.git import GitDagBundle
 
-from airflow_rest_api.services import bundles, confined, git_access, git_command, git_following, publication
-from airflow_rest_api.services.bundles import BundleNotWritable
-from airflow_rest_api.services.content import Content
-from airflow_rest_api.services.disk_faults import DiskFull
-from airflow_rest_api.services.git_clone import RepositoryUnavailable
-from airflow_rest_api.services.git_publication import GitPublication, PushRejected
+from airflow_rest_api.services.deployments import bundles, publication
+from airflow_rest_api.services.deployments.bundles import BundleNotWritable
+from airflow_rest_api.services.deployments.content import Content
+from airflow_rest_api.services.files import confined
+from airflow_rest_api.services.files.disk_faults import DiskFull
+from airflow_rest_api.services.git import git_access, git_command, git_following
+from airflow_rest_api.services.git.git_clone import RepositoryUnavailable
+from airflow_rest_api.services.git.git_publication import GitPublication, PushRejected
 from tests.support import git_server
 from tests.support.repositories import Repository
 
@@ -32,8 +34,8 @@ OLD, NEW = Content.of_file(b"old = 1\n"), Content.of_file(b"new = 2\r\nlast = 'n
 CHILD = """
 import sys
 from airflow.providers.git.bundles.git import GitDagBundle
-from airflow_rest_api.services.content import Content
-from airflow_rest_api.services.git_publication import GitPublication
+from airflow_rest_api.services.deployments.content import Content
+from airflow_rest_api.services.git.git_publication import GitPublication
 name, url, deployment_id = sys.argv[1:]
 bundle = GitDagBundle(name=name, tracking_ref="main", repo_url=url, subdir="dags")
 print("ready", flush=True)
@@ -144,7 +146,7 @@ class TestPublishing:
         assert not GitPublication(bundle).is_published("a.py", NEW, str(uuid4()))
 
     def test_of_a_long_history_the_end_is_enough(self, bundle, remote, monkeypatch):
-        monkeypatch.setattr("airflow_rest_api.services.git_clone._DEPTH", 1)
+        monkeypatch.setattr("airflow_rest_api.services.git.git_clone._DEPTH", 1)
         for number in range(3):
             remote.commit({"README.md": b"%d" % number})
         first = publish(bundle, "a.py", NEW)
@@ -422,7 +424,7 @@ class TestDyingAndComingBack:
         assert GitPublication(bundle).read("a.py") == OLD
 
     def test_a_repository_that_never_answers_is_given_up(self, bundle, remote, monkeypatch):
-        monkeypatch.setattr("airflow_rest_api.services.git_clone._NETWORK_SECONDS", 1.0)
+        monkeypatch.setattr("airflow_rest_api.services.git.git_clone._NETWORK_SECONDS", 1.0)
         GitPublication(bundle).read("a.py")
         remote.hook("pre-receive", "sleep 20")
         started = time.monotonic()

@@ -11,8 +11,9 @@ from airflow.models.dag import DagModel
 from airflow.utils.session import create_session
 from sqlalchemy import delete
 
-from airflow_rest_api.services import holding, jobs
+from airflow_rest_api.services import jobs
 from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.explaining import holding
 
 PAST = datetime(2026, 1, 1, tzinfo=timezone.utc)
 DEAD = ["no_scheduler_alive", "no_dag_processor_alive"]

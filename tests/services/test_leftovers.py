@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 
-from airflow_rest_api.services import leftovers
+from airflow_rest_api.services.deployments import leftovers
 
 
 def test_old_folders_of_ours_are_removed_and_nothing_else(tmp_path, monkeypatch):

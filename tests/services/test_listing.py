@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from sqlalchemy import JSON, Column, DateTime, Integer, MetaData, String, Table, create_engine, select
 
-from airflow_rest_api.services import listing
+from airflow_rest_api.services.lists import listing
 
 TABLE = Table(
     "things",

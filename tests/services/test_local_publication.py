@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from airflow_rest_api.services import confined, exchange_folders, local_publication
-from airflow_rest_api.services.content import Content
-from airflow_rest_api.services.disk_faults import DiskFull
-from airflow_rest_api.services.local_publication import BundleBusy, LocalPublication
+from airflow_rest_api.services.deployments import local_publication
+from airflow_rest_api.services.deployments.content import Content
+from airflow_rest_api.services.deployments.local_publication import BundleBusy, LocalPublication
+from airflow_rest_api.services.files import confined, exchange_folders
+from airflow_rest_api.services.files.disk_faults import DiskFull
 
 OLD, NEW = Content.of_file(b"old = 1\n"), Content.of_file(b"new = 2\n")
 FOLDER = Content.of_files({"etl.py": b"import lib\n", "lib/__init__.py": b""})

@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import UserDefinedType
 
-from airflow_rest_api.services import ordering
-from airflow_rest_api.services.ordering import Cursor, InvalidCursor, OrderNotAllowed, Sorting, SortKey
+from airflow_rest_api.services.lists import ordering
+from airflow_rest_api.services.lists.ordering import Cursor, InvalidCursor, OrderNotAllowed, Sorting, SortKey
 
 
 class OfNoPythonType(UserDefinedType):

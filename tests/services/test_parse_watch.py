@@ -7,9 +7,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from sqlalchemy import update
 
-from airflow_rest_api.services import parse_watch, parsing
 from airflow_rest_api.services.database import write
-from airflow_rest_api.services.parse_watch import Outcome, Watch
+from airflow_rest_api.services.deployments import parse_watch, parsing
+from airflow_rest_api.services.deployments.parse_watch import Outcome, Watch
 from tests.services.test_parsing import PLACE, ago, requests, source
 
 GOOD, BAD = source("first"), source("first") + "1 / 0\n"

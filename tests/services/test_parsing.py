@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from sqlalchemy import delete, select, update
 
-from airflow_rest_api.services import parsing
 from airflow_rest_api.services.database import reading, write
+from airflow_rest_api.services.deployments import parsing
 from tests.support import parser, processor
 
 FILE = parser.FILE

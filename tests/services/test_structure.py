@@ -13,7 +13,8 @@ from airflow.models.serialized_dag import SerializedDagModel
 from airflow.utils.session import create_session
 from sqlalchemy import select, update
 
-from airflow_rest_api.services import errors, structure
+from airflow_rest_api.services import errors
+from airflow_rest_api.services.dags import structure
 
 
 @pytest.fixture(autouse=True)

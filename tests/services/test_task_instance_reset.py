@@ -7,9 +7,9 @@ from datetime import datetime, timezone
 import pytest
 from sqlalchemy import select, update
 
-from airflow_rest_api.services import task_instance_place as place
-from airflow_rest_api.services import task_instance_reset
 from airflow_rest_api.services.database import unit_of_work, write
+from airflow_rest_api.services.task_instances import task_instance_place as place
+from airflow_rest_api.services.task_instances import task_instance_reset
 
 STATES = ("success", "failed", "upstream_failed", "skipped", "running", "queued", "up_for_retry", "deferred")
 # What differs between two runs that were made alike: names, keys, moments, and the ids of traces.

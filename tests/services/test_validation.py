@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_rest_api.sandbox.verdict import ParsedDag, ParsedFile, Verdict
-from airflow_rest_api.services import sandboxes, validation
+from airflow_rest_api.services.deployments import sandboxes, validation
 
 
 def verdict(**found):

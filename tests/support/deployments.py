@@ -49,8 +49,8 @@ def bundle_in(folder: Path, name: str = BUNDLE) -> Iterator[Path]:
 
 def order(path: str, content: Any, dags: dict[str, str] | None = None, **options: Any) -> Any:
     """An order for a path of the bundle, of somebody who may change every DAG."""
-    from airflow_rest_api.services.deployed_paths import Place
-    from airflow_rest_api.services.deployment_rows import Order
+    from airflow_rest_api.services.deployments.deployed_paths import Place
+    from airflow_rest_api.services.deployments.deployment_rows import Order
 
     return Order(
         **{
@@ -73,8 +73,8 @@ class Everything(frozenset):  # type: ignore[type-arg]
 
 def store(order: Any, expected: Any = None, deployment_id: str | None = None) -> dict[str, Any]:
     """Store an order, in the way in which the service does it, and return the deployment."""
-    from airflow_rest_api.services import bundles, deployment_storing
-    from airflow_rest_api.services.deployment_expectations import Expectation
+    from airflow_rest_api.services.deployments import bundles, deployment_storing
+    from airflow_rest_api.services.deployments.deployment_expectations import Expectation
 
     origin = origin_of("admin")
     bundle = bundles.writable(BUNDLE)
@@ -84,15 +84,15 @@ def store(order: Any, expected: Any = None, deployment_id: str | None = None) ->
 
 def origin_of(name: str) -> Any:
     """Who asks for a deployment, now."""
-    from airflow_rest_api.services.deployment_rows import Origin
+    from airflow_rest_api.services.deployments.deployment_rows import Origin
 
     return Origin(name, name, "192.0.2.1", datetime.now(timezone.utc))
 
 
 def found(deployment_id: str) -> Any:
     """The row of a deployment."""
-    from airflow_rest_api.services import deployment_rows
     from airflow_rest_api.services.database import reading
+    from airflow_rest_api.services.deployments import deployment_rows
 
     with reading() as session:
         return deployment_rows.read(session, deployment_id)
@@ -100,8 +100,8 @@ def found(deployment_id: str) -> Any:
 
 def current(path: str) -> str | None:
     """The deployment whose content is at a path."""
-    from airflow_rest_api.services import deployed_paths
     from airflow_rest_api.services.database import reading
+    from airflow_rest_api.services.deployments import deployed_paths
 
     with reading() as session:
         return deployed_paths.current(session, deployed_paths.Place(BUNDLE, path))
@@ -114,7 +114,7 @@ def service(token: Any) -> Iterator[Any]:
 
     from starlette.testclient import TestClient
 
-    from airflow_rest_api.services.deployment_following import Following
+    from airflow_rest_api.services.deployments.deployment_following import Following
     from airflow_rest_api.web import app
     from tests.support import clients
 

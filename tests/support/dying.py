@@ -12,7 +12,7 @@ from typing import Any
 
 MOMENTS = {
     "committed": ("airflow_rest_api.web.answers", "AnswerWriter.write"),
-    "claimed": ("airflow_rest_api.services.dag_run_creation", "_create"),
+    "claimed": ("airflow_rest_api.services.runs.dag_run_creation", "_create"),
 }
 
 

@@ -24,7 +24,7 @@ def decided(
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    from airflow_rest_api.services import structure
+    from airflow_rest_api.services.dags import structure
 
     started: list[str] = []
     with create_session(scoped=False) as session:

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from airflow_rest_api.services.downloads import Download, DownloadCutOff
+from airflow_rest_api.services.files.downloads import Download, DownloadCutOff
 from airflow_rest_api.services.states import Stated
 from tests.web import small
 from tests.web.small import Wire, operation, parameter

@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from airflow_rest_api.services.uploads import Upload
+from airflow_rest_api.services.files.uploads import Upload
 from airflow_rest_api.web import sinks
 from tests.web.small import operation, parameter
 

@@ -153,7 +153,7 @@ class TestTriggering:
             raise RuntimeError("before the commit")
 
         with monkeypatch.context() as patch:
-            patch.setattr("airflow_rest_api.services.dag_run_creation._create", fail)
+            patch.setattr("airflow_rest_api.services.runs.dag_run_creation._create", fail)
             patch.setattr(retries, "give_up", lambda _: None)  # a process that is killed gives nothing up
             assert rest.post(RUNS, json=NOW, headers=keyed(key)).status_code == 500
         waiting = rest.post(RUNS, json=NOW, headers=keyed(key))
@@ -176,7 +176,7 @@ class TestTriggering:
 
     def test_a_fault_is_not_kept(self, rest, key, monkeypatch):
         with monkeypatch.context() as patch:
-            patch.setattr("airflow_rest_api.services.dag_run_creation._create", lambda *_: 1 / 0)
+            patch.setattr("airflow_rest_api.services.runs.dag_run_creation._create", lambda *_: 1 / 0)
             assert rest.post(RUNS, json=NOW, headers=keyed(key)).status_code == 500
         assert rest.post(RUNS, json=NOW, headers=keyed(key)).status_code == 200
 
@@ -185,7 +185,7 @@ class TestTriggering:
             raise errors.DatabaseUnavailable
 
         with monkeypatch.context() as patch:
-            patch.setattr("airflow_rest_api.services.dag_run_creation._create", away)
+            patch.setattr("airflow_rest_api.services.runs.dag_run_creation._create", away)
             patch.setattr(retries, "give_up", away)
             assert rest.post(RUNS, json=NOW, headers=keyed(key)).status_code == 503
         assert rest.post(RUNS, json=NOW, headers=keyed(key)).status_code == 409
@@ -223,7 +223,7 @@ class TestOnConflict:
     def test_a_run_that_is_gone_by_then_is_a_conflict(self, rest, new_run, monkeypatch):
         run = new_run("manual")
         monkeypatch.setattr(
-            "airflow_rest_api.services.dag_run_creation.DagRunAlreadyExists.__init__", lost_sight_of
+            "airflow_rest_api.services.runs.dag_run_creation.DagRunAlreadyExists.__init__", lost_sight_of
         )
         body = {**NOW, "dag_run_id": run.dag_run_id, "on_conflict": "return_existing"}
         assert rest.post(RUNS, json=body).status_code == 409

@@ -1,0 +1,1 @@
+"""DAGs: their rows, filters and shape, what refreshes and what deletes them."""

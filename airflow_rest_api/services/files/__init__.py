@@ -1,0 +1,1 @@
+"""Files on disk: where they may lie, and how they are written for good."""

@@ -1,0 +1,1 @@
+"""Git bundles: how a deployment becomes a commit."""

@@ -1,0 +1,1 @@
+"""Kills: the states that they write, and the processes that they see end."""
