@@ -12,6 +12,8 @@ SEMANTIC = {
     "dag-id-unclear",
     "dag-run-rejected",
     "data-interval-incomplete",
+    "default-pool-fixed",
+    "default-pool-not-deletable",
     "group-needs-dag",
     "invalid-cursor",
     "invalid-log-token",
@@ -20,11 +22,14 @@ SEMANTIC = {
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
     "partition-days-need-dag",
+    "pool-incomplete",
+    "pool-name-differs",
     "refresh-token-missing",
     "review-of-unknown",
     "run-has-no-logical-date",
     "selection-ambiguous",
     "task-name-unclear",
+    "teams-off",
 }
 PREFIX = "urn:airflow-rest-api:problem:"
 
