@@ -21,7 +21,8 @@ NOBODY_KNOWN = [f"{caller} {target}" for caller in UNKNOWN for target in OBJECTS
 ONE_DAG = ["OneDag foreign", "OneDag missing"]
 # The role that reads and changes nothing.
 VIEWER = [f"Viewer {target}" for target in OBJECTS]
-USER = [f"{role} {target}" for role in ("User", "OneDag") for target in OBJECTS]
+# The roles that have nothing to do with variables, connections and pools.
+NO_OP = [f"{role} {target}" for role in ("Viewer", "User", "OneDag") for target in OBJECTS]
 # What is switched off is nobody's.
 EVERYBODY = [
     *NOBODY_KNOWN,
@@ -50,8 +51,7 @@ OWN = {
     "refresh_all_dags": [*NOBODY_KNOWN, *VIEWER, "OneDag own", *ONE_DAG],
     **dict.fromkeys(("get_deployments", "get_deployment"), NOBODY_KNOWN),
     **dict.fromkeys(("deploy_dag", "rollback_deployment", "validate_dag", "test_task"), EVERYBODY),
-    # Those who may neither make nor change pools.
-    "put_pool": [*NOBODY_KNOWN, *VIEWER, *USER],
+    "put_pool": [*NOBODY_KNOWN, *NO_OP],
     "logout": [f"{caller} own" for caller in UNKNOWN],
 }
 SECRETS = ("login", "refresh_token")

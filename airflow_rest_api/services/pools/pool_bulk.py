@@ -13,8 +13,6 @@ from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import write
 from airflow_rest_api.services.pools import pool_changes, pool_rows
 
-_METHODS = {"create": "POST", "update": "PUT", "delete": "DELETE"}
-
 
 def bulk_pools(*, body: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
     """Carry out the actions of the body in their order; raises `Denied` before the first when one is not allowed."""
@@ -27,9 +25,7 @@ def _touched(actions: Iterable[Action]) -> set[tuple[str, str, str | None]]:
     """Return each pool that the actions name, with the method that each takes and the team that it is to get."""
     touched = set()
     for action in actions:
-        methods = {_METHODS[action["action"]]}
-        if action.get("action_on_existence") == "overwrite":
-            methods.add("PUT")
+        methods = bulk.methods(action)
         for entity in action["entities"]:
             team = None if isinstance(entity, str) else entity.get("team_name")
             touched |= {(_name(entity), method, team) for method in methods}

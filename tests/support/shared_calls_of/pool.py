@@ -14,16 +14,6 @@ WHOLE = {"pool": NAME, "slots": 5, "include_deferred": True}
 ROLES = (None, "nobody", "viewer", "user", "op", "admin")
 
 
-def normalise(content: Any) -> Any:
-    """Take out of a bulk answer what is in our own words, and the order of a set."""
-    for result in content.values() if isinstance(content, dict) and "create" in content else ():
-        for error in (result or {}).get("errors", []):
-            error["error"] = "a sentence"
-        if result:
-            result["success"].sort()
-    return content
-
-
 def call(method: str, path: str, json: Any = None, **options: Any) -> SharedCall:
     return SharedCall(method, path, json=json, **options)
 
