@@ -6,7 +6,6 @@ from typing import Any
 
 from airflow_rest_api.services import pool as service
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.pools import pool_bulk
 from airflow_rest_api.services.states import Precondition, Stated
 
 Json = dict[str, Any]
@@ -17,14 +16,14 @@ def get_pools(caller: Caller, **query: Any) -> Json:
     return service.get_pools(query=query, caller=caller)
 
 
-def post_pool(body: Json) -> Json:
+def post_pool(body: Json) -> Stated:
     """Create a pool."""
     return service.post_pool(body=body)
 
 
 def bulk_pools(body: Json, caller: Caller) -> Json:
-    """Create, change and delete many pools."""
-    return pool_bulk.bulk_pools(body=body, caller=caller)
+    """Create, change or delete many pools."""
+    return service.bulk_pools(body=body, caller=caller)
 
 
 def get_pool(pool_name: str) -> Stated:
@@ -33,15 +32,15 @@ def get_pool(pool_name: str) -> Stated:
 
 
 def patch_pool(
-    pool_name: str, body: Json, precondition: Precondition, update_mask: list[str] | None = None
+    pool_name: str, update_mask: list[str] | None, body: Json, precondition: Precondition
 ) -> Stated:
     """Change a pool."""
-    return service.patch_pool(pool_name, body=body, update_mask=update_mask, precondition=precondition)
+    return service.patch_pool(pool_name, body=body, mask=update_mask, precondition=precondition)
 
 
-def put_pool(pool_name: str, body: Json, precondition: Precondition) -> Stated:
+def put_pool(pool_name: str, body: Json, precondition: Precondition, caller: Caller) -> Stated:
     """Create or replace a pool."""
-    return service.put_pool(pool_name, body=body, precondition=precondition)
+    return service.put_pool(pool_name, body=body, precondition=precondition, caller=caller)
 
 
 def delete_pool(pool_name: str, precondition: Precondition) -> None:

@@ -30,9 +30,9 @@ def made(name="wide", **fields):
     return f"/pools/{name}"
 
 
-def only(methods):
-    """A stand-in for `may_named` that allows these methods."""
-    return lambda self, resource, name, method, team=None: method in methods
+def only(allowed):
+    """A stand-in for `may_named` that allows one method."""
+    return lambda self, resource, name, method, team=None: method == allowed
 
 
 def names():
@@ -173,12 +173,12 @@ class TestPostPool:
     @pytest.mark.in_process
     def test_a_team_has_to_exist(self, rest, monkeypatch):
         body = {"name": "red pool", "slots": 1, "team_name": "red"}
-        assert rest.post("/pools", json=body).json()["type"].endswith(":teams-off")
+        assert rest.post("/pools", json=body).json()["type"].endswith(":teams-are-off")
         monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
-        assert rest.post("/pools", json=body).json()["type"].endswith(":team-unknown")
+        assert rest.post("/pools", json=body).json()["type"].endswith(":unknown-team")
         assert rest.put("/pools/red", json={"slots": 1, "team_name": "red"}).status_code == 400
         many = {"actions": [{"action": "create", "entities": [body]}]}
-        assert rest.patch("/pools", json=many).status_code == 400
+        assert bulk.statuses(rest.patch("/pools", json=many).json())["create"] == ([], [400])
         with create_session(scoped=False) as session:
             session.add(Team(name="red"))
         assert rest.post("/pools", json=body).json()["team_name"] == "red"
@@ -203,10 +203,10 @@ class TestPatchPool:
         ("body", "kind"),
         [
             ({"slots": 3}, "pool-incomplete"),
-            ({"pool": "other", "slots": 3, "include_deferred": False}, "pool-name-differs"),
-            ({"name": "other", "pool": "wide", "slots": 3, "include_deferred": False}, "pool-name-differs"),
+            ({"pool": "other", "slots": 3, "include_deferred": False}, "name-differs"),
+            ({"name": "other", "pool": "wide", "slots": 3, "include_deferred": False}, "name-differs"),
             # Airflow renames it to nothing.
-            ({"pool": "", "slots": 3, "include_deferred": False}, "pool-name-differs"),
+            ({"pool": "", "slots": 3, "include_deferred": False}, "name-differs"),
         ],
         ids=["part", "other", "both", "empty"],
     )
@@ -243,7 +243,10 @@ class TestPutPool:
         assert rest.put(path, json={"slots": 7}, headers={"If-Match": tag}).status_code == 412
         for condition in (tag, "*"):
             missing = rest.put("/pools/none", json={"slots": 7}, headers={"If-Match": condition})
-            assert (missing.status_code, missing.json()["type"].rpartition(":")[2]) == (412, "pool-missing")
+            assert (missing.status_code, missing.json()["type"].rpartition(":")[2]) == (
+                412,
+                "nothing-to-replace",
+            )
         assert "none" not in names()
 
     def test_of_the_default_pool_only_the_slots_are_replaced(self, rest):
@@ -284,10 +287,12 @@ class TestPutPool:
     def test_who_may_only_change_creates_nothing_and_the_other_way_round(self, rest, monkeypatch):
         from airflow_rest_api.security import access
 
-        for path, methods in {"/pools/fresh": {"PUT"}, "/pools/narrow": {"POST"}}.items():
-            monkeypatch.setattr(access.AirflowPermissions, "may_named", only(methods))
+        for path, method in (("/pools/fresh", "PUT"), ("/pools/narrow", "POST")):
+            monkeypatch.setattr(access.AirflowPermissions, "may_named", only(method))
             assert rest.put(path, json={"slots": 1}).status_code == 403
         assert "fresh" not in names()
+        monkeypatch.setattr(access.AirflowPermissions, "may_named", only("PUT"))
+        assert rest.put("/pools/narrow", json={"slots": 1}).status_code == 200
 
     @pytest.mark.postgres
     @pytest.mark.in_process
@@ -328,7 +333,7 @@ class TestBulkPools:
         # Airflow deletes it.
         made()
         answer = rest.patch("/pools", json=bulk.delete("default_pool", "wide", "narrow")).json()
-        assert bulk.statuses(answer)["delete"] == (["narrow", "wide"], [400])
+        assert bulk.statuses(answer)["delete"] == (["wide", "narrow"], [400])
         assert names() == ["default_pool"]
 
     def test_the_default_pool_is_not_overwritten_beyond_its_slots(self, rest):

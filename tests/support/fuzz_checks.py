@@ -14,22 +14,24 @@ SEMANTIC = {
     "data-interval-incomplete",
     "default-pool-fixed",
     "default-pool-not-deletable",
+    "field-not-changeable",
     "group-needs-dag",
     "invalid-cursor",
     "invalid-log-token",
     "manual-runs-not-allowed",
+    "masked-value",
+    "name-differs",
     "options-exclusive",
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
     "partition-days-need-dag",
     "pool-incomplete",
-    "pool-name-differs",
     "refresh-token-missing",
     "review-of-unknown",
     "run-has-no-logical-date",
     "selection-ambiguous",
     "task-name-unclear",
-    "teams-off",
+    "teams-are-off",
 }
 PREFIX = "urn:airflow-rest-api:problem:"
 

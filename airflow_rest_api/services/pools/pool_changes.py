@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.models.pool import Pool
 
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.pools.pool_rows import DEFAULT
+from airflow_rest_api.services.named.named_errors import FieldNotChangeable
+from airflow_rest_api.services.named.named_object import Fields
 
-FIELDS = ("slots", "description", "include_deferred", "team_name")
+DEFAULT = Pool.DEFAULT_POOL_NAME
+_FIELDS = ("slots", "description", "include_deferred", "team_name")
 # All that Airflow has changed of `default_pool`.
-_OF_DEFAULT = frozenset({"slots", "include_deferred"})
-
-
-class PoolNameDiffers(errors.Malformed):
-    """The body names another pool than the path."""
-
-    title = "The body names another pool"
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"The body names another pool than the path, '{name}'; pools are not renamed.", pool_name=name
-        )
+_OF_DEFAULT = ("slots", "include_deferred")
 
 
 class PoolIncomplete(errors.Malformed):
@@ -40,15 +31,16 @@ class PoolIncomplete(errors.Malformed):
         )
 
 
-class DefaultPoolFixed(errors.Malformed):
+class DefaultPoolFixed(FieldNotChangeable):
     """`default_pool` would lose what Airflow expects of it."""
 
     title = "The default pool is fixed"
 
     def __init__(self) -> None:
-        super().__init__(
-            f"Of '{DEFAULT}' only 'slots' and 'include_deferred' can be changed; name them in `update_mask`, or send"
-            " the other fields as they are."
+        errors.Malformed.__init__(
+            self,
+            f"Of '{DEFAULT}' only 'slots' and 'include_deferred' can be changed: name them in `update_mask`, or send"
+            " the other fields as they are.",
         )
 
 
@@ -61,61 +53,44 @@ class DefaultPoolNotDeletable(errors.Malformed):
         super().__init__(f"The pool '{DEFAULT}' cannot be deleted.")
 
 
-def made(name: str, body: Mapping[str, Any]) -> Pool:
-    """Return a new pool."""
+def made(fields: Fields) -> Pool:
+    """Return a new pool of a body."""
     return Pool(
-        pool=name,
-        slots=body["slots"],
-        description=body.get("description"),
-        include_deferred=body.get("include_deferred", False),
-        team_name=body.get("team_name"),
+        pool=fields["name"],
+        slots=fields["slots"],
+        description=fields.get("description"),
+        include_deferred=fields.get("include_deferred", False),
+        team_name=fields.get("team_name"),
     )
 
 
-def require_name(name: str, body: Mapping[str, Any]) -> None:
-    """Raise `PoolNameDiffers` where the body names another pool."""
-    if any(body.get(field) not in (None, name) for field in ("pool", "name")):
-        raise PoolNameDiffers(name)
-
-
-def change(pool: Pool, body: Mapping[str, Any], mask: Sequence[str] | None) -> None:
-    """Set the fields of a body that the mask names; as Airflow does it (`update_orm_from_pydantic`).
-
-    Raises `DefaultPoolFixed`, and `PoolIncomplete` also where the mask leaves out what is missing.
-    """
-    wished = {field: body[field] for field in FIELDS if field in body and (not mask or field in mask)}
-    needed = {"pool": body.get("pool") or body.get("name"), **{f: body.get(f) for f in sorted(_OF_DEFAULT)}}
-    if pool.pool == DEFAULT:
-        if not mask or not _OF_DEFAULT.issuperset(mask):
-            raise DefaultPoolFixed
-        needed = wished
-    missing = [field for field, value in needed.items() if value is None]
-    if missing:
-        raise PoolIncomplete(str(pool.pool), missing)
-    _set(pool, wished)
-
-
-def overwrite(pool: Pool, body: Mapping[str, Any]) -> None:
-    """Set the fields of a body; raises `DefaultPoolFixed` where another than slots would be changed."""
-    wished = {field: body[field] for field in FIELDS if field in body}
-    if pool.pool == DEFAULT and any(
-        value != getattr(pool, field) for field, value in wished.items() if field not in _OF_DEFAULT
-    ):
+def change(pool: Pool, fields: Fields) -> None:
+    """Set these fields of a pool; raises `DefaultPoolFixed`."""
+    wished: dict[str, Any] = {name: fields[name] for name in _FIELDS if name in fields}
+    others = {name: value for name, value in wished.items() if name not in _OF_DEFAULT}
+    if pool.pool == DEFAULT and any(getattr(pool, name) != value for name, value in others.items()):
         raise DefaultPoolFixed
-    _set(pool, wished)
+    for name, value in wished.items():
+        setattr(pool, name, value)
 
 
-def replace(pool: Pool, body: Mapping[str, Any]) -> None:
-    """Set all fields, those that the body leaves out to their defaults, but for those of `default_pool` that are fixed.
+def refuse_change(pool: Pool, body: Fields, mask: Sequence[str] | None) -> None:
+    """Raise `PoolIncomplete` or `DefaultPoolFixed` as Airflow would (`update_orm_from_pydantic`).
 
-    Raises `DefaultPoolFixed`.
+    It wants all of a pool in the body, also what the mask leaves out.
     """
-    defaults: dict[str, Any] = {"include_deferred": False}
-    if pool.pool != DEFAULT:
-        defaults |= {"description": None, "team_name": None}
-    overwrite(pool, {**defaults, **body})
+    # A pool is named `pool` in the body of a change, and `name` everywhere else.
+    needed = {"pool": body.get("pool", body.get("name")), **{name: body.get(name) for name in _OF_DEFAULT}}
+    if pool.pool == DEFAULT:
+        if not mask or not set(_OF_DEFAULT).issuperset(mask):
+            raise DefaultPoolFixed
+        needed = {name: body[name] for name in mask if name in body}
+    if missing := [name for name, value in needed.items() if value is None]:
+        raise PoolIncomplete(str(pool.pool), missing)
 
 
-def _set(pool: Pool, wished: Mapping[str, Any]) -> None:
-    for field, value in wished.items():
-        setattr(pool, field, value)
+def refuse_deletion(pool: Pool) -> None:
+    """Raise `DefaultPoolNotDeletable` for that one."""
+    if pool.pool == DEFAULT:
+        # Airflow's bulk deletion deletes it.
+        raise DefaultPoolNotDeletable
