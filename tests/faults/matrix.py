@@ -39,6 +39,7 @@ OWN = {
     **dict.fromkeys(("get_operations", "get_operation", "cancel_operation"), NOBODY_KNOWN),
     **dict.fromkeys(("upload_file", "get_files", "get_file", "delete_file"), POWERLESS),
     "get_rendered_fields": [*NOBODY_KNOWN, *ONE_DAG],
+    "reveal_variable": POWERLESS,
     "put_variable": [*NOBODY_KNOWN, *NO_OP],
     "skip_task_instance": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "refresh_dag": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
