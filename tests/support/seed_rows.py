@@ -144,6 +144,7 @@ def _secrets(session: Session) -> None:
     session.add(Connection(**EXAMPLE_CONNECTION))
     for key, value in VARIABLES.items():
         session.add(Variable(key, value))
+    session.add(Variable("target_table", "warehouse.events", "Where the events go."))
 
 
 def _deferral(session: Session) -> None:
