@@ -139,7 +139,9 @@ def delete_connection(connection_id: str, *, precondition: Precondition) -> None
 
 def bulk_connections(*, body: Mapping[str, Any], caller: Caller) -> Entry:
     """Carry out the actions of the body in their order; raises `Denied` before the first when one is not allowed."""
-    actions = [{**action, "entities": [_wish(entity) for entity in action["entities"]]} for action in body["actions"]]
+    actions = [
+        {**action, "entities": [_wish(entity) for entity in action["entities"]]} for action in body["actions"]
+    ]
     return named_object_bulk.carry_out(_NOUN, actions=actions, caller=caller)
 
 

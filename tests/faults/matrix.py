@@ -28,6 +28,8 @@ EVERYBODY = [
 ]
 # A power is an administrator's alone, whatever the call is about.
 POWERLESS = NOBODY_KNOWN + [f"{r} {target}" for r in ("Viewer", "User", "Op", "OneDag") for target in OBJECTS]
+# Connections and the like are an operator's.
+BELOW_OP = NOBODY_KNOWN + [f"{role} {target}" for role in ("Viewer", "User", "OneDag") for target in OBJECTS]
 # Who is refused by the operations that `/api/v2` has not. Login and its kin answer 401 to made-up secrets, whoever
 # sends them.
 OWN = {
@@ -49,6 +51,8 @@ OWN = {
     "refresh_all_dags": [*NOBODY_KNOWN, *VIEWER, "OneDag own", *ONE_DAG],
     **dict.fromkeys(("get_deployments", "get_deployment"), NOBODY_KNOWN),
     **dict.fromkeys(("deploy_dag", "rollback_deployment", "validate_dag", "test_task"), EVERYBODY),
+    "put_connection": BELOW_OP,
+    "reveal_connection": EVERYBODY,
     "logout": [f"{caller} own" for caller in UNKNOWN],
 }
 SECRETS = ("login", "refresh_token")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow.configuration import conf
@@ -54,8 +54,8 @@ def entries(_session: Session, rows: Sequence[StoredConnection]) -> list[Entry]:
 
 def _entry(row: StoredConnection) -> Entry:
     # The password comes first: an extra that repeats it is masked there, too.
-    password, extra = _shown_password(row), _shown_extra(row)
-    return entry(row, password=password, extra=extra)
+    password = _shown(masks.password, row, "password")
+    return entry(row, password=password, extra=_shown(masks.extra, row, "extra"))
 
 
 def entry(row: StoredConnection, *, password: str | None, extra: str | None) -> Entry:
@@ -74,16 +74,9 @@ def entry(row: StoredConnection, *, password: str | None, extra: str | None) -> 
     }
 
 
-def _shown_password(row: StoredConnection) -> str | None:
+def _shown(mask: Callable[[str | None], str | None], row: StoredConnection, secret: str) -> str | None:
     try:
-        return masks.password(row.password)
-    except NotDecryptable:
-        return masks.MASK
-
-
-def _shown_extra(row: StoredConnection) -> str | None:
-    try:
-        return masks.extra(row.extra)
+        return mask(getattr(row, secret))
     except NotDecryptable:
         return masks.MASK
 
@@ -114,9 +107,9 @@ def _require_id(connection_id: str) -> None:
 
 
 def change(row: StoredConnection, fields: Mapping[str, Any]) -> None:
-    """Set these fields of a connection, where a mask stands for what is stored; raises `MaskedValue`, `ExtraNotAnObject`.
+    """Set these fields of a connection; a mask stands for what is stored, a password that is null or empty is removed.
 
-    A password that is null or empty is removed.
+    Raises `MaskedValue` and `ExtraNotAnObject`.
     """
     for name in PLAIN:
         if name in fields:
@@ -131,35 +124,28 @@ def _change_password(row: StoredConnection, wish: str | None) -> None:
     # What is kept is not sealed anew: it may not be decryptable, and the connection's state stays the same.
     if wish == masks.MASK and row.stored_password:
         return
-    if not wish or _password(row) != wish:
+    if not wish or _known(row, "password") != wish:
         row.password = masks.kept_password(wish or None, None)
 
 
 def _change_extra(row: StoredConnection, wish: str | None) -> None:
-    if wish == masks.MASK and row.stored_extra:
-        return
     # As in Airflow, an empty text is an empty object.
     text = "{}" if wish == "" else wish
     if text is not None:
         _require_object(text)
-    old = _extra(row)
+    old = _known(row, "extra")
     kept = masks.kept_extra(text, old)
     if kept is None or kept != old:
         row.extra = kept
 
 
-def _password(row: StoredConnection) -> str | None:
+def _known(row: StoredConnection, secret: str) -> str | None:
+    """Return what is stored, None where it cannot be decrypted: then no mask can stand for it."""
     try:
-        return row.password
+        text: str | None = getattr(row, secret)
     except NotDecryptable:
         return None
-
-
-def _extra(row: StoredConnection) -> str | None:
-    try:
-        return row.extra
-    except NotDecryptable:
-        return None
+    return text
 
 
 def _require_object(text: str) -> None:

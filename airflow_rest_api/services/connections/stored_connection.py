@@ -1,7 +1,7 @@
-"""Stored connections: the rows of Airflow's table, their secrets as they are stored, and how those are opened and sealed.
+"""Stored connections: the rows of Airflow's table with their secrets as they are stored, opened when they are needed.
 
 Airflow's own model decrypts the password of each row that it loads, and fails on one that was stored under another
-Fernet key: a single such row takes the whole list from `/api/v2` (500). Here a secret is opened when it is needed.
+Fernet key: a single such row takes the whole list from `/api/v2` (500).
 """
 
 from __future__ import annotations
@@ -67,7 +67,15 @@ class StoredConnection:
     @property
     def state(self) -> tuple[Any, ...]:
         """All that callers can change, secrets as they are stored."""
-        place = (self.conn_id, self.conn_type, self.description, self.host, self.login, self.schema, self.port)
+        place = (
+            self.conn_id,
+            self.conn_type,
+            self.description,
+            self.host,
+            self.login,
+            self.schema,
+            self.port,
+        )
         password = (self.stored_password, bool(self.is_encrypted))
         return (*place, *password, self.stored_extra, bool(self.is_extra_encrypted), self.team_name)
 

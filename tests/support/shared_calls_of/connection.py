@@ -163,10 +163,17 @@ MANY = (
     bulk(action("create", body_of("five_{side}"), body_of("seven_{side}"))),
     bulk(action("create", body_of("five_{side}"), body_of("seven_{side}"), action_on_existence="skip")),
     bulk(
-        action("create", body_of("five_{side}", host="over"), body_of("eight_{side}"), action_on_existence="overwrite")
+        action(
+            "create",
+            body_of("five_{side}", host="over"),
+            body_of("eight_{side}"),
+            action_on_existence="overwrite",
+        )
     ),
     get("/connections/five_{side}", note="fields that are not sent stay"),
-    bulk(action("create", body_of("five_{side}", password=None, extra=None), action_on_existence="overwrite")),
+    bulk(
+        action("create", body_of("five_{side}", password=None, extra=None), action_on_existence="overwrite")
+    ),
     get("/connections/five_{side}"),
     bulk(action("update", body_of("five_{side}", login="a", extra='{"token": "planted-t"}'), body_of(NONE))),
     bulk(action("update", body_of("five_{side}", login="b"), body_of(NONE), action_on_non_existence="skip")),
