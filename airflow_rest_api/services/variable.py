@@ -74,7 +74,10 @@ def made(fields: Fields) -> Variable:
 def change(variable: Variable, fields: Fields) -> None:
     """Set these fields of a variable; raises `MaskedValue`."""
     if "value" in fields:
-        variable.val = masks.kept_variable(variable.key, text_of(fields["value"]), variable.val)
+        text = masks.kept_variable(variable.key, text_of(fields["value"]), variable.val)
+        # The same text encrypted anew would be another state, although nothing has changed.
+        if text != variable.val or not variable.is_encrypted:
+            variable.val = text
     for name in ("description", "team_name"):
         if name in fields:
             setattr(variable, name, fields[name])

@@ -16,14 +16,15 @@ SEMANTIC = {
     "data-interval-incomplete",
     # The extra of a connection is JSON as a text.
     "extra-not-an-object",
+    "field-not-changeable",
     "group-needs-dag",
     "invalid-cursor",
     "invalid-log-token",
     "manual-runs-not-allowed",
     "masked-value",
+    "name-differs",
     "options-exclusive",
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
-    "name-differs",
     "order-not-allowed",
     "partition-days-need-dag",
     "refresh-token-missing",

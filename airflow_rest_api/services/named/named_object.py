@@ -196,19 +196,22 @@ def masked(noun: Noun[Model], body: Fields, mask: Sequence[str] | None) -> Field
     return {name: value for name, value in body.items() if name in mask}
 
 
+def require_teams(fields: Fields) -> None:
+    """Raise `TeamsAreOff` where the fields name a team, and there are none."""
+    if fields.get("team_name") is not None and not conf.getboolean("core", "multi_team"):
+        raise TeamsAreOff
+
+
 def require_team(session: Session, fields: Fields) -> None:
     """Raise `TeamsAreOff` or `UnknownTeam` where the fields name a team that an object cannot belong to."""
+    require_teams(fields)
     team = fields.get("team_name")
-    if team is None:
-        return
-    if not conf.getboolean("core", "multi_team"):
-        raise TeamsAreOff
-    if session.scalar(select(Team.name).where(Team.name == team)) is None:
+    if team is not None and session.scalar(select(Team.name).where(Team.name == team)) is None:
         raise UnknownTeam(team)
 
 
 def again_if_created(work: Callable[[Session], Result]) -> Result:
-    """Do ``work``, once more where somebody else created what it was about to create: then it is there to be changed."""
+    """Do ``work``, once more where somebody else created what it was about to create: then it is changed."""
     try:
         return write(work)
     except errors.AlreadyExists:

@@ -20,7 +20,12 @@ _Question = tuple[str, str, str | None]
 
 
 def carry_out(noun: Noun[Model], *, actions: Sequence[Action], caller: Caller) -> dict[str, Any]:
-    """Carry out the actions in their order; raises `Denied` before the first when one is not allowed."""
+    """Carry out the actions in their order; raises `Denied` before the first when one is not allowed.
+
+    Raises `TeamsAreOff` for a team in any of them where there are none: that means nothing, whatever is there.
+    """
+    for entity in (entity for action in actions for entity in action["entities"]):
+        named_object.require_teams({} if isinstance(entity, str) else entity)
     for name, method, team in sorted(_questions(noun, actions), key=str):
         caller.permissions.require_named(noun.word, name, method, team)
     doers = {"create": _create, "update": _update, "delete": _delete}
