@@ -49,7 +49,8 @@ def delete_variable(variable_key: str, precondition: Precondition) -> None:
     service.delete_variable(variable_key, precondition=precondition)
 
 
-def reveal_variable(variable_key: str, source: str, **_reason: Any) -> Json:
+def reveal_variable(variable_key: str, source: str, body: Json) -> Json:
     """Reveal the value of a variable."""
-    # The reason is for the event log, which has it by now.
+    # The reason is for the audit, which has read it by now.
+    del body
     return variable_sources.reveal_variable(variable_key, source=source)

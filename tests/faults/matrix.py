@@ -39,7 +39,6 @@ OWN = {
     **dict.fromkeys(("get_operations", "get_operation", "cancel_operation"), NOBODY_KNOWN),
     **dict.fromkeys(("upload_file", "get_files", "get_file", "delete_file"), POWERLESS),
     "get_rendered_fields": [*NOBODY_KNOWN, *ONE_DAG],
-    "reveal_variable": POWERLESS,
     "put_variable": [*NOBODY_KNOWN, *NO_OP],
     "put_connection": [*NOBODY_KNOWN, *NO_OP],
     "skip_task_instance": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
@@ -54,7 +53,7 @@ OWN = {
     "refresh_all_dags": [*NOBODY_KNOWN, *VIEWER, "OneDag own", *ONE_DAG],
     **dict.fromkeys(("get_deployments", "get_deployment"), NOBODY_KNOWN),
     **dict.fromkeys(("deploy_dag", "rollback_deployment", "validate_dag", "test_task"), EVERYBODY),
-    "reveal_connection": EVERYBODY,
+    **dict.fromkeys(("reveal_variable", "reveal_connection"), EVERYBODY),
     "logout": [f"{caller} own" for caller in UNKNOWN],
 }
 SECRETS = ("login", "refresh_token")

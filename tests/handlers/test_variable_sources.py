@@ -103,18 +103,23 @@ class TestGetVariableOfAllSources:
         assert rest.get(path, params=ALL, role="viewer").status_code == 403
 
 
+@pytest.mark.in_process
 class TestRevealVariable:
-    def test_the_value_is_told_letter_for_letter_and_kept_nowhere(self, rest, key):
+    def test_it_is_switched_off_unless_told_otherwise(self, rest, path):
+        answer = rest.post(f"{path}/reveal", json=REASON)
+        assert (answer.status_code, answer.json()["switch"]) == (403, "reveal_enabled")
+
+    def test_the_value_is_told_letter_for_letter_and_kept_nowhere(self, rest, revealing, key):
         value = json.dumps({"password": SECRET, "n": [1, 2]}, indent=7) + " "
         rest.post("/variables", json={"key": key, "value": value})
-        answer = rest.post(f"/variables/{key}/reveal", json=REASON)
+        answer = revealing.post(f"/variables/{key}/reveal", json=REASON)
         assert answer.json() == {"key": key, "value": value, "source": "database"}
         assert answer.headers["cache-control"] == "no-store"
         assert "etag" not in answer.headers
 
-    def test_the_event_log_has_the_reason_and_not_the_value(self, rest, key):
+    def test_the_event_log_has_the_reason_and_not_the_value(self, rest, revealing, key):
         rest.post("/variables", json={"key": key, "value": SECRET})
-        rest.post(f"/variables/{key}/reveal", json=REASON)
+        revealing.post(f"/variables/{key}/reveal", json=REASON)
         with create_session(scoped=False) as session:
             found = session.scalars(select(Log.extra).where(Log.event == "reveal_variable").order_by(Log.id))
             rows = [json.loads(extra) for extra in found if key in extra]
@@ -123,49 +128,51 @@ class TestRevealVariable:
         assert all(SECRET not in json.dumps(row) for row in rows)
 
     @pytest.mark.parametrize("key", ["a/b", "a/reveal", "/a", "ü b"])
-    def test_keys_may_hold_anything(self, rest, key):
+    def test_keys_may_hold_anything(self, rest, revealing, key):
         rest.put(f"/variables/{key}", json={"value": "1"})
-        assert rest.post(f"/variables/{key}/reveal", json=REASON).json()["key"] == key
+        assert revealing.post(f"/variables/{key}/reveal", json=REASON).json()["key"] == key
         assert rest.delete(f"/variables/{key}").status_code == 204
 
-    @pytest.mark.in_process
-    def test_the_source_is_that_of_get_variable(self, rest, path, key, backend):
+    def test_the_source_is_that_of_get_variable(self, revealing, path, key, backend):
         backend("Holding", variables={key: SECRET, "held_api_key": SECRET})
         values = [
-            rest.post(f"{path}/reveal", json=REASON, params=params).json()["value"] for params in ({}, ALL)
+            revealing.post(f"{path}/reveal", json=REASON, params=params).json()["value"]
+            for params in ({}, ALL)
         ]
         assert values == ["stored", SECRET]
-        assert rest.post("/variables/held_api_key/reveal", json=REASON).status_code == 404
-        assert rest.post("/variables/held_api_key/reveal", json=REASON, params=ALL).json()["value"] == SECRET
+        assert revealing.post("/variables/held_api_key/reveal", json=REASON).status_code == 404
+        assert (
+            revealing.post("/variables/held_api_key/reveal", json=REASON, params=ALL).json()["value"]
+            == SECRET
+        )
 
     @pytest.mark.parametrize(
         "body", [{}, {"reason": ""}, {"reason": " "}, {"reason": "x" * 1001}, {"reason": 1}]
     )
-    def test_it_takes_a_reason(self, rest, path, body):
-        assert rest.post(f"{path}/reveal", json=body).status_code == 400
+    def test_it_takes_a_reason(self, revealing, path, body):
+        assert revealing.post(f"{path}/reveal", json=body).status_code == 400
 
-    def test_what_cannot_be_decrypted_is_not_told(self, rest, path, key):
+    def test_what_cannot_be_decrypted_is_not_told(self, revealing, path, key):
         with create_session(scoped=False) as session:
             session.scalar(select(Variable).where(Variable.key == key))._val = "no ciphertext"
-        assert rest.post(f"{path}/reveal", json=REASON).status_code == 409
+        assert revealing.post(f"{path}/reveal", json=REASON).status_code == 409
 
     @pytest.mark.parametrize("role", [None, "nobody", "viewer", "user", "op"])
-    def test_it_takes_the_power(self, rest, path, role):
-        answer = rest.post(f"{path}/reveal", json=REASON, role=role)
+    def test_it_takes_the_power(self, revealing, path, role):
+        answer = revealing.post(f"{path}/reveal", json=REASON, role=role)
         assert answer.status_code == (401 if role is None else 403)
 
-    def test_it_takes_no_idempotency_key(self, rest, path):
+    def test_it_takes_no_idempotency_key(self, revealing, path):
         headers = {"Idempotency-Key": "a-key"}
-        answers = [rest.post(f"{path}/reveal", json=REASON, headers=headers) for _ in range(2)]
+        answers = [revealing.post(f"{path}/reveal", json=REASON, headers=headers) for _ in range(2)]
         assert all("idempotency-replayed" not in answer.headers for answer in answers)
 
-    @pytest.mark.in_process
-    def test_without_the_audit_nothing_is_told(self, rest, path, monkeypatch):
+    def test_without_the_audit_nothing_is_told(self, revealing, path, monkeypatch):
         from airflow_rest_api.security.audit import Audit
 
         def fails(*_):
             raise OSError
 
         monkeypatch.setattr(Audit, "_write", fails)
-        answer = rest.post(f"{path}/reveal", json=REASON)
+        answer = revealing.post(f"{path}/reveal", json=REASON)
         assert (answer.status_code, "stored" in answer.text) == (503, False)
