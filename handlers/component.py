@@ -26,13 +26,15 @@ def start_component(
     component_name: str, body: Json, caller: Caller, background: Background, settings: Settings, **query: Any
 ) -> Json:
     """Start a component of Airflow."""
-    means = {"caller": caller, "background": background, "settings": settings}
-    return service.start_component(component_name, body=body, **query, **means)
+    return service.start_component(
+        component_name, query=query, body=body, caller=caller, background=background, settings=settings
+    )
 
 
 def stop_component(
     component_name: str, body: Json, caller: Caller, background: Background, settings: Settings, **query: Any
 ) -> Json:
     """Stop a component of Airflow."""
-    means = {"caller": caller, "background": background, "settings": settings}
-    return service.stop_component(component_name, body=body, **query, **means)
+    return service.stop_component(
+        component_name, query=query, body=body, caller=caller, background=background, settings=settings
+    )

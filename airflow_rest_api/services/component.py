@@ -1,4 +1,4 @@
-"""Component: Airflow's own processes: which run, here and anywhere, and the start and the stop of those of this host."""
+"""Component: Airflow's own processes: which run, here and anywhere; those of this host are started and stopped."""
 
 from __future__ import annotations
 
@@ -46,19 +46,18 @@ def _rows(recipes: list[Recipe], caller: Caller, settings: Settings) -> list[Ent
 def start_component(
     component_name: str,
     *,
-    instance: str | None,
+    query: Mapping[str, Any],
     body: Mapping[str, Any],
-    dry_run: bool,
     caller: Caller,
     background: Background,
     settings: Settings,
 ) -> Entry:
     """Start a component on this host; return the operation that ends when it is alive.
 
-    Raises `ComponentNotFound`, `ComponentNotEnabled`, `ComponentUnfit`, `ComponentOptionUnknown`,
-    `ComponentOptionRejected`, `ComponentRuns` and `TooManyInstances`.
+    ``query`` has ``instance`` and ``dry_run``. Raises `ComponentNotFound`, `ComponentNotEnabled`, `ComponentUnfit`,
+    `ComponentOptionUnknown`, `ComponentOptionRejected`, `ComponentRuns`, `TooManyInstances` and `ComponentNotStarted`.
     """
-    recipe = catalogue.find(component_name)
+    recipe, instance = catalogue.find(component_name), query["instance"]
     permits.require_enabled(recipe, settings)
     permits.require_fit(recipe)
     wishes = recipe.whole(body.get("options") or {})
@@ -66,7 +65,7 @@ def start_component(
     def begun(request: Entry, session: Session) -> Entry:
         return operation.get(session, background.begin(session, starting.KIND, request, caller, total=1))
 
-    if dry_run:
+    if query["dry_run"]:
         starting.require_free(component_name, instance)
         entry = dry_runs.undone(lambda session: begun({}, session))
         return {**operation.of_dry_run(entry), "items": [starting.expected(recipe, instance, wishes)]}
@@ -80,18 +79,18 @@ def start_component(
 def stop_component(
     component_name: str,
     *,
-    instance: str | None,
+    query: Mapping[str, Any],
     body: Mapping[str, Any],
-    dry_run: bool,
     caller: Caller,
     background: Background,
     settings: Settings,
 ) -> Entry:
     """Stop what this service has started of a component on this host; return the operation.
 
-    Raises `ComponentNotFound`, `ComponentNotEnabled` and `ComponentNotRunning`.
+    ``query`` has ``instance`` and ``dry_run``. Raises `ComponentNotFound`, `ComponentNotEnabled` and
+    `ComponentNotRunning`.
     """
-    recipe = catalogue.find(component_name)
+    recipe, instance = catalogue.find(component_name), query["instance"]
     permits.require_enabled(recipe, settings)
     found = stopping.require_running(component_name, instance)
     grace = body.get("grace_seconds", starting.GRACE_SECONDS)
@@ -100,7 +99,7 @@ def stop_component(
     def begun(session: Session) -> Entry:
         return operation.get(session, background.begin(session, stopping.KIND, request, caller, total=1))
 
-    if dry_run:
+    if query["dry_run"]:
         return {**operation.of_dry_run(dry_runs.undone(begun)), "items": [stopping.item(found)]}
     entry = write(lambda session: retries.done(session, begun(session)))
     background.run(entry["operation_id"])

@@ -89,8 +89,9 @@ def on_host(session: Session, kind: str, hostname: str, since: datetime) -> list
     )
     # A job is made with a heartbeat of the time before its beginning (`Job.prepare_for_execution`, Airflow 3.3).
     return [
-        HostJob(start, is_alive(kind, Heartbeat(state, at)) and at > start)
+        HostJob(start, is_alive(kind, Heartbeat(state, at)) and bool(at and at > start))
         for start, state, at in session.execute(statement)
+        if start is not None
     ]
 
 

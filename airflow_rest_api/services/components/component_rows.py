@@ -30,13 +30,13 @@ def component(
 
 
 def process(supervised: Supervised) -> Entry:
-    """Return what is told of a process that was started here; its command without places on this machine."""
+    """Return what is told of a process that was started here, as plain data; without places on this machine."""
     return {
         "instance": supervised.instance,
         "state": supervised.state,
         "hostname": get_hostname(),
         "pid": supervised.pid,
-        "started_at": supervised.started_at,
+        "started_at": supervised.started_at.isoformat() if supervised.started_at else None,
         "command": shown(supervised.argv),
         "restarts": supervised.restarts,
         "exit_code": supervised.exit_code,

@@ -6,6 +6,7 @@ from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Permissions
 from airflow_rest_api.services.components.recipe import Recipe
 from airflow_rest_api.settings import SECTION, Settings
+from airflow_rest_api.supervision import registry
 
 SWITCH, POWER = "components_enabled", "components"
 
@@ -43,7 +44,7 @@ def require_enabled(recipe: Recipe, settings: Settings) -> None:
 
 def require_fit(recipe: Recipe) -> None:
     """Raise `ComponentUnfit` unless there is here what the component needs."""
-    if (why := recipe.missing()) is not None:
+    if (why := _lack(recipe)) is not None:
         raise ComponentUnfit(recipe.name, why)
 
 
@@ -53,4 +54,8 @@ def why_not(recipe: Recipe, settings: Settings, permissions: Permissions) -> str
         return f"The administrator has not named it in [{SECTION}] {SWITCH}."
     if not permissions.may_power(POWER):
         return f"You lack the power '{POWER}', which an administrator grants."
-    return recipe.missing()
+    return _lack(recipe)
+
+
+def _lack(recipe: Recipe) -> str | None:
+    return registry.why_not() or recipe.missing()

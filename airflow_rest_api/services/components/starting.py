@@ -16,14 +16,20 @@ from airflow_rest_api.services import errors, retries
 from airflow_rest_api.services.background import Rests
 from airflow_rest_api.services.components import catalogue, component_rows
 from airflow_rest_api.services.components.places import registry
-from airflow_rest_api.services.components.recipe import Recipe, Wishes
+from airflow_rest_api.services.components.recipe import Recipe, Wishes, shown
 from airflow_rest_api.services.report import Report
-from airflow_rest_api.supervision.registry import AlreadyRunning, Order, Supervised
+from airflow_rest_api.supervision.registry import (
+    ENDED,
+    AlreadyRunning,
+    NotStarted,
+    Order,
+    Supervised,
+    Unknown,
+)
 
 Entry = dict[str, Any]
 
 KIND = "start_component"
-ALIVE = ("starting", "running", "backing_off", "stopping")
 # How long a process is given to end by itself before it is killed.
 GRACE_SECONDS = 30.0
 LOG_BYTES, LOG_FILES = 10 << 20, 5
@@ -65,6 +71,19 @@ class TooManyInstances(errors.Conflict):
         )
 
 
+class ComponentNotStarted(errors.Unprocessable):
+    """This host has no process for the component, or no room for what is kept of it."""
+
+    title = "The component could not be started"
+
+    def __init__(self, component_name: str, instance: str | None, why: str) -> None:
+        super().__init__(
+            f"{named(component_name, instance)} could not be started: {why}.",
+            component_name=component_name,
+            instance_name=instance,
+        )
+
+
 class ComponentNotAlive(errors.Unprocessable):
     """What was started has ended, or has given no sign of life in time; the members are the operation's result."""
 
@@ -79,7 +98,7 @@ def named(component_name: str, instance: str | None) -> str:
 
 def require_free(component_name: str, instance: str | None) -> None:
     """Raise `ComponentRuns` or `TooManyInstances` unless one more may be started."""
-    running = [one for one in registry().all() if one.component == component_name and one.state in ALIVE]
+    running = [one for one in registry().all() if one.component == component_name and one.state not in ENDED]
     for one in running:
         if one.instance == instance:
             raise ComponentRuns(one)
@@ -93,7 +112,7 @@ def expected(recipe: Recipe, instance: str | None, wishes: Wishes) -> Entry:
         "component_name": recipe.name,
         "instance": instance,
         "state": "starting",
-        "command": component_rows.shown(recipe.argv(wishes)),
+        "command": shown(recipe.argv(wishes)),
     }
 
 
@@ -105,7 +124,7 @@ def started(recipe: Recipe, instance: str | None, wishes: Wishes, *, restart: bo
     Raises `ComponentRuns` and `TooManyInstances`.
     """
     found = registry().find(recipe.name, instance) if retries.is_taken_over() else None
-    if found is not None and found.state in ALIVE and found.argv == recipe.argv(wishes):
+    if found is not None and found.state not in ENDED and found.argv == recipe.argv(wishes):
         yield found
         return
     require_free(recipe.name, instance)
@@ -135,6 +154,8 @@ def _start(recipe: Recipe, instance: str | None, wishes: Wishes, *, restart: boo
         # The look before came too early, or what it would find now is gone.
         require_free(recipe.name, instance)
         raise
+    except NotStarted as fault:
+        raise ComponentNotStarted(recipe.name, instance, str(fault)) from fault
 
 
 def _environment() -> Mapping[str, str]:
@@ -147,7 +168,6 @@ def request_of(supervised: Supervised, wishes: Wishes) -> Entry:
     return {
         "component_name": supervised.component,
         "instance": supervised.instance,
-        "supervisor_pid": supervised.supervisor_pid,
         "options": dict(wishes),
     }
 
@@ -161,7 +181,7 @@ def follow(request: Entry, report: Report) -> Rests[Entry]:
     end = time.monotonic() + recipe.ready_seconds
     check = 0.0
     while True:
-        found = _found(request)
+        found = registry().find(request["component_name"], request["instance"])
         is_alive = (
             found is not None and found.state == "running" and recipe.is_ready(found, request["options"])
         )
@@ -171,21 +191,13 @@ def follow(request: Entry, report: Report) -> Rests[Entry]:
         if is_alive:
             assert found is not None
             return component_rows.process(found)
-        if found is None or found.state not in ALIVE:
+        if found is None or found.state in ENDED:
             return _ended(recipe, request, found, report)
         if time.monotonic() >= end:
             raise _not_alive(
                 request, found, f"has given no sign of life within {recipe.ready_seconds:.0f} s", report
             )
         yield LOOK_SECONDS
-
-
-def _found(request: Entry) -> Supervised | None:
-    """Return what was started, None where it has made room for another one."""
-    found = registry().find(request["component_name"], request["instance"])
-    if found is None or found.supervisor_pid in (None, request["supervisor_pid"]):
-        return found
-    return None
 
 
 def _ended(recipe: Recipe, request: Entry, found: Supervised | None, report: Report) -> Entry:
@@ -200,10 +212,24 @@ def _ended(recipe: Recipe, request: Entry, found: Supervised | None, report: Rep
 
 def _not_alive(request: Entry, found: Supervised | None, what: str, report: Report) -> ComponentNotAlive:
     _tell(report, request, found, done=1)
-    way_out = "; stop_component ends it" if found is not None and found.state in ALIVE else ""
+    report.text(_last_lines(request))
+    way_out = "; stop_component ends it" if found is not None and found.state not in ENDED else ""
     members = component_rows.process(found) if found is not None else {}
     name = named(request["component_name"], request["instance"])
     return ComponentNotAlive(f"{name} {what}; the log tells more{way_out}.", **members)
+
+
+def _last_lines(request: Entry) -> str:
+    """Return the end of what the component has written since it was started."""
+    name, instance = request["component_name"], request["instance"]
+    try:
+        part = registry().read_log(name, instance, tail_lines=LAST_LINES)
+    except Unknown:
+        return ""
+    found = registry().find(name, instance)
+    before = max(0, found.log_offset - part.offset) if found is not None else 0
+    # A database takes no NUL.
+    return part.content[before:].decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _tell(report: Report, request: Entry, found: Supervised | None, *, done: int) -> None:

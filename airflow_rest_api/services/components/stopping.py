@@ -9,9 +9,9 @@ from airflow_rest_api.services import errors
 from airflow_rest_api.services.background import Rests
 from airflow_rest_api.services.components import component_rows
 from airflow_rest_api.services.components.places import registry
-from airflow_rest_api.services.components.starting import ALIVE, CHECK_SECONDS, named
+from airflow_rest_api.services.components.starting import CHECK_SECONDS, named
 from airflow_rest_api.services.report import Report
-from airflow_rest_api.supervision.registry import Supervised
+from airflow_rest_api.supervision.registry import ENDED, Supervised
 
 Entry = dict[str, Any]
 
@@ -81,7 +81,7 @@ def item(supervised: Supervised) -> Entry:
 
 
 def _is_there(found: Supervised | None) -> bool:
-    return found is not None and (found.state in ALIVE or found.processes > 0)
+    return found is not None and (found.state not in ENDED or found.processes > 0)
 
 
 def _tell(report: Report, found: Supervised, *, done: int) -> None:

@@ -16,7 +16,8 @@ from airflow_rest_api.services.components.recipe import Wishes
 from airflow_rest_api.supervision.registry import Supervised
 
 _SECONDS = 2.0
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+# Who listens on all addresses can be spoken to on this one.
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 def of_api_server(supervised: Supervised, wishes: Wishes) -> bool:
