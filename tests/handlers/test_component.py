@@ -153,8 +153,7 @@ class TestStartComponent:
 
     def test_the_environment_is_the_services_own(self, able, calls):
         begun(able, "triggerer")
-        while not calls.arguments():
-            pass
+        calls.settled(1)
         given = calls.environment()
         assert (given["FAKE_SECRET"], given["AIRFLOW_HOME"]) == ("kept", os.environ["AIRFLOW_HOME"])
         assert "AIRFLOW_API_APPS" not in given
@@ -191,7 +190,7 @@ class TestStartComponent:
             "second",
             "third",
         ]
-        assert len(calls.arguments()) == 3
+        assert len(calls.settled(3)) == 3
 
     def test_a_repetition_with_a_key_starts_nothing(self, able, calls):
         first, second = (able.post(START, headers={"Idempotency-Key": "one-start"}) for _ in range(2))

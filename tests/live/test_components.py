@@ -15,6 +15,7 @@ import psutil
 import pytest
 from benchmark import processes
 
+from airflow_rest_api.supervision.registry import Registry
 from tests.support import clients, environment, servers, template
 
 pytestmark = [pytest.mark.xdist_group("components"), pytest.mark.timeout(240)]
@@ -31,7 +32,7 @@ JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "trigge
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(tmp_path_factory) -> Iterator[Path]:
     """A home in which nothing is to be done: its DAGs are paused, and the bundle that is parsed is empty."""
     folder = tmp_path_factory.mktemp("components")
     environment.prepare(folder)
@@ -40,7 +41,10 @@ def place(tmp_path_factory) -> Path:
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("DELETE FROM dag_run")
         database.execute("UPDATE dag SET is_paused = 1")
-    return folder
+    yield folder
+    registry = Registry(folder / "rest_api" / "components")
+    for left in registry.all():
+        registry.stop(left.component, left.instance, grace_seconds=0)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +63,9 @@ def serving(way: str, place: Path) -> Iterator[clients.Client]:
     with (
         mock.patch.dict(os.environ, variables, clear=True),
         servers.running(way, place, **settings) as server,
+        httpx.Client(base_url=server.url, timeout=90) as http,
     ):
-        with httpx.Client(base_url=server.url, timeout=90) as http:
-            yield clients.Client(http, clients.REST, clients.Tokens())
+        yield clients.Client(http, clients.REST, clients.Tokens())
 
 
 def ended(client: clients.Client, component_name: str, action: str, **call):

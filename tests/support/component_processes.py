@@ -36,6 +36,13 @@ class Calls:
         """The arguments of all calls, in no order."""
         return [_parts(path) for path in self._folder.glob("*.args")]
 
+    def settled(self, number: int, seconds: float = 10) -> list[list[str]]:
+        """The arguments of all calls, when there are so many, or the time is up."""
+        deadline = time.monotonic() + seconds
+        while len(found := self.arguments()) < number and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
     def environment(self) -> dict[str, str]:
         """The environment of the one call that there was."""
         (path,) = self._folder.glob("*.environment")
