@@ -90,13 +90,14 @@ def within(name: str, *packages: str) -> bool:
 
 def closed_to(where: str) -> list[str]:
     rooms = {
-        "handlers": ["web", "security", "storage", "sandbox", "trial"],
+        "handlers": ["web", "security", "storage", "sandbox", "trial", "supervision"],
         "services": ["web", "security", "legacy"],
-        "security": ["web", "legacy", "sandbox", "trial"],
-        "storage": ["web", "security", "services", "legacy", "sandbox", "trial"],
-        "web": ["services", "sandbox", "trial"],
-        "sandbox": ["web", "security", "services", "storage", "legacy", "trial"],
-        "trial": ["web", "security", "services", "storage", "legacy"],
+        "security": ["web", "legacy", "sandbox", "trial", "supervision"],
+        "storage": ["web", "security", "services", "legacy", "sandbox", "trial", "supervision"],
+        "web": ["services", "sandbox", "trial", "supervision"],
+        "sandbox": ["web", "security", "services", "storage", "legacy", "trial", "supervision"],
+        "trial": ["web", "security", "services", "storage", "legacy", "supervision"],
+        "supervision": ["web", "security", "services", "storage", "legacy", "trial"],
     }
     frames = WEB_FRAMES if where in ("handlers", "services", "storage") else ()
     return [*(f"{PRODUCT}.{name}" for name in rooms.get(where, [])), *frames]
@@ -134,6 +135,8 @@ def test_a_module_imports_only_what_its_room_may(module):
         ("airflow_rest_api.web.app", "from airflow_rest_api.sandbox.box import Sandbox"),
         ("airflow_rest_api.sandbox.box", "from airflow_rest_api.services import errors"),
         ("airflow_rest_api.sandbox.box", "from airflow.models.dag import DagModel"),
+        ("airflow_rest_api.supervision.registry", "from airflow_rest_api.services import errors"),
+        ("airflow_rest_api.supervision.registry", "from airflow.models.dag import DagModel"),
     ],
 )
 def test_a_trespass_is_seen(module, line):

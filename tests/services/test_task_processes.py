@@ -11,9 +11,10 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from airflow_rest_api.services.kills import processes, task_processes
-from airflow_rest_api.services.kills.processes import Mark
+from airflow_rest_api.services.kills import task_processes
 from airflow_rest_api.services.kills.task_processes import Sight, Trace
+from airflow_rest_api.supervision import processes
+from airflow_rest_api.supervision.processes import Mark
 from tests.support import task_process
 from tests.support.task_process import COPIED, DETACHED, SLEEP, WITH_CHILD
 
@@ -207,7 +208,7 @@ class TestFollow:
 
 class TestProcesses:
     def test_two_processes_of_one_namespace_are_in_one_place(self):
-        program = "from airflow_rest_api.services.kills import processes; print(processes.place())"
+        program = "from airflow_rest_api.supervision import processes; print(processes.place())"
         told = subprocess.run(
             [task_process.sys.executable, "-c", program], capture_output=True, text=True, check=True
         )

@@ -17,9 +17,10 @@ from sqlalchemy import select
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.background import Rests
 from airflow_rest_api.services.database import reading
-from airflow_rest_api.services.kills import killing, processes
+from airflow_rest_api.services.kills import killing
 from airflow_rest_api.services.kills.task_processes import Sight, Trace
 from airflow_rest_api.services.report import Report
+from airflow_rest_api.supervision import processes
 
 Entry = dict[str, Any]
 

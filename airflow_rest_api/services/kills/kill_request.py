@@ -9,9 +9,10 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.utils.net import get_hostname
 
-from airflow_rest_api.services.kills import kill_following, killing, processes, task_processes
+from airflow_rest_api.services.kills import kill_following, killing, task_processes
 from airflow_rest_api.services.kills.killing import Killed, RunName, Victim
 from airflow_rest_api.services.kills.task_processes import Sight
+from airflow_rest_api.supervision import processes
 
 Entry = dict[str, Any]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from airflow_rest_api.services.kills import processes
-from airflow_rest_api.services.kills.processes import Mark, Process
+from airflow_rest_api.supervision import processes
+from airflow_rest_api.supervision.processes import Mark, Process
 
 Json = dict[str, Any]
 

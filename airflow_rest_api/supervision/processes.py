@@ -88,6 +88,11 @@ def variables(pid: int, names: Collection[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs if name in names}
 
 
+def has_variables(pid: int) -> bool:
+    """Tell whether it is still told which variables a process was started with: a title is written over them."""
+    return any(b"=" in entry for entry in _told(pid, "environ"))
+
+
 def is_of_our_namespace(pid: int) -> bool:
     """Tell whether a process has its number in the namespace of this one, and not a second one in its own."""
     with suppress(OSError):
