@@ -56,12 +56,18 @@ def carry_out(request: Entry, report: Report) -> Rests[Entry]:
     Raises `ComponentStillAlive` and `Stopped`; what was asked to end, ends all the same.
     """
     name, instance, grace = request["component_name"], request["instance"], request["grace_seconds"]
-    registry().stop(name, instance, grace_seconds=grace)
+    meant = registry().stop(name, instance, grace_seconds=grace)
     end, check = time.monotonic() + grace + KILL_SECONDS, 0.0
     while _is_there(found := registry().find(name, instance)):
         assert found is not None
+        if found.state != "stopping" and found.started_at != meant.started_at:
+            # It has ended, and somebody has started it again.
+            return {**component_rows.process(meant), "state": "exited", "pid": None, "process_count": 0}
         if time.monotonic() >= check:
             _tell(report, found, done=0)
+            if found.state != "stopping":
+                # Those that were to end it have been killed.
+                registry().stop(name, instance, grace_seconds=max(0.0, end - KILL_SECONDS - time.monotonic()))
             check = time.monotonic() + CHECK_SECONDS
         if time.monotonic() >= end:
             left = f"{found.processes} of its processes are there"
