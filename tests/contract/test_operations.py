@@ -29,7 +29,7 @@ ORDER = [
 ]
 # Their two media types are Airflow's, chosen by Accept.
 TWO_MEDIA_TYPES = {"get_dag_source", "get_log"}
-PROPER_NOUNS = {"Airflow", "Prometheus", "Swagger"}
+PROPER_NOUNS = {"Airflow", "Celery", "Prometheus", "Swagger"}
 RULE_KEYS = {"resource", "method", "access_entity", "id_from", "when", "switch", "power"}
 RESOURCES = {"dag", "view", "pool", "variable", "connection", "power"}
 # A file is bounded by the setting that `x-body-limit` names.
