@@ -1,0 +1,63 @@
+"""A broker of one's own (Redis): with a password, in a folder, open to the loopback address, ended by its id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from benchmark import processes
+
+from tests.support import canaries
+
+START_SECONDS = 20
+# Nothing is written to the disk.
+CONFIGURATION = """
+bind 127.0.0.1
+port {port}
+requirepass {password}
+dir {folder}
+save ""
+appendonly no
+"""
+
+
+def require() -> None:
+    """Skip the test that asks where Redis is not installed; where `CI` is set it fails."""
+    if shutil.which("redis-server") is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            "missing: redis-server (on Debian: apt-get install redis-server)"
+        )
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run a broker, and give its URL and its process."""
+    require()
+    folder.mkdir(parents=True, exist_ok=True)
+    port, configuration, log = processes.free_port(), folder / "redis.conf", folder / "redis.log"
+    configuration.write_text(
+        CONFIGURATION.format(port=port, password=canaries.BROKER_PASSWORD, folder=folder)
+    )
+    server = processes.start(["redis-server", str(configuration)], log)
+    try:
+        _wait(server, port, log)
+        yield f"redis://:{canaries.BROKER_PASSWORD}@127.0.0.1:{port}/0", server
+    finally:
+        processes.stop(server)
+
+
+def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise processes.ProcessEnded(f"Redis did not start:\n{processes.last_lines(log)}")
