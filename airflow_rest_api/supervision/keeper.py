@@ -57,6 +57,7 @@ class Keeper:
         self._is_unsaved = False
         self._stop_by: float | None = None
         self._has_asked = False
+        self._is_adopted = False
         self._codes: dict[int, int] = {}
         self._component: int | None = None
         self._guardian = families.hold(record.guardian)
@@ -85,6 +86,8 @@ class Keeper:
             return self._start()
         if record.mark is not None:
             self._component = families.hold(record.mark)
+            found = processes.look(record.mark.pid)
+            self._is_adopted = found is None or found.parent != record.guardian.pid
         return True
 
     def _has_passed_the_gate(self) -> bool:
@@ -120,7 +123,7 @@ class Keeper:
         if self._is_unsaved:
             birth.give_up()
             return self._has_failed(0)
-        self._component = families.hold(birth.mark)
+        self._component, self._is_adopted = families.hold(birth.mark), False
         fault_number = birth.open_gate()
         if fault_number:
             return self._has_failed(fault_number)
@@ -253,14 +256,17 @@ class Keeper:
             time.sleep(_TICK_SECONDS)
 
     def _note_code(self) -> None:
-        """Find out the exit code, which the guardian is told where the component was another keeper's child."""
+        """Find out the exit code, which the guardian is told where the component was another keeper's child.
+
+        Where it was adopted by others, nobody knows.
+        """
         last = self._record.last
         deadline = time.monotonic() + _END_SECONDS
         while last is not None and self._record.exit_code is None and not families.lives(last):
             self._codes |= families.bury() | self._channels.ended()
             if last.pid in self._codes:
                 self._record = replace(self._record, exit_code=self._codes[last.pid])
-            elif time.monotonic() > deadline:
+            elif self._is_adopted or time.monotonic() > deadline:
                 return
             else:
                 time.sleep(_TICK_SECONDS)

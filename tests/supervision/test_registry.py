@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from airflow_rest_api.supervision import registry as registries
 from airflow_rest_api.supervision.orders import KEEPS, MARKER, Order
 from airflow_rest_api.supervision.registry import AlreadyRunning, NotStarted, Registry, Unknown
 from tests.support import components, environment
@@ -357,3 +358,36 @@ os.killpg(0, signal.SIGKILL)
                 )
             )
         )
+
+
+class TestMany:
+    def test_one_that_a_component_has_started_goes_on_without_it(self, registry, tmp_path):
+        code = f"""
+import sys
+sys.path[:0] = {[str(environment.ROOT), *sys.path]!r}
+from pathlib import Path
+from airflow_rest_api.supervision.registry import Registry
+from tests.support import components
+Registry(Path({str(tmp_path / "components")!r})).start(components.order(instance="inner"))
+print("alive", flush=True)
+import time; time.sleep(300)
+"""
+        registry.start(order(code))
+        until(lambda: registry.read_log("scheduler").content)
+        inner = until(lambda: (one := registry.find("scheduler", "inner")).processes == 3 and one)
+        assert registry.find("scheduler").processes == 1
+        registry.stop("scheduler", None)
+        state_of(registry, "exited")
+        found = registry.find("scheduler", "inner")
+        assert (found.state, found.pid, found.processes) == ("running", inner.pid, 3)
+        assert found.supervisor_pid == inner.supervisor_pid
+
+    def test_the_oldest_that_have_ended_are_forgotten(self, registry, tmp_path, monkeypatch):
+        monkeypatch.setattr(registries, "MOST_INSTANCES", 2)
+        registry.start(order(instance="running"))
+        for name in ("a", "b", "c"):
+            registry.start(order("", instance=name))
+            state_of(registry, "exited", instance=name)
+            until(lambda: len(components.keepers(tmp_path)) == 2)
+        assert [one.instance for one in registry.all()] == ["c", "running"]
+        assert registry.find("scheduler", "running").state == "running"

@@ -28,6 +28,13 @@ print("alive", flush=True)
 time.sleep(300)
 """
 CHATTY = WITH_CHILDREN.replace("time.sleep(300)", "\nwhile True: print('on', flush=True); time.sleep(.05)")
+FLOODING = """
+import sys, time
+while True:
+    sys.stdout.write("0123456789" * 99 + "123456789\\n")
+    sys.stdout.flush()
+    time.sleep(0.001)
+"""
 # It and a child say who they are when they are asked to end, the child at once.
 TELLS_WHEN_ASKED = """
 import os, signal, time
