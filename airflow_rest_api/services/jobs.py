@@ -10,6 +10,8 @@ from airflow.jobs.job import Job, JobState, health_check_threshold
 from sqlalchemy import case, literal, select, union_all
 from sqlalchemy.orm import Session
 
+# More jobs than that nobody reads.
+MOST_JOBS = 1000
 SCHEDULER, TRIGGERER, DAG_PROCESSOR = "SchedulerJob", "TriggererJob", "DagProcessorJob"
 
 
@@ -45,6 +47,52 @@ def _youngest(kind: str) -> Any:
 
 # Made once: it costs more to put together than to run.
 _YOUNGEST = union_all(*(select(_youngest(kind).subquery()) for kind in (SCHEDULER, TRIGGERER, DAG_PROCESSOR)))
+
+
+class LiveJob(NamedTuple):
+    """A job that is alive, in the words of Airflow's `/api/v2`."""
+
+    id: int
+    job_type: str
+    state: str
+    hostname: str | None
+    unixname: str | None
+    executor_class: str | None
+    start_date: datetime | None
+    latest_heartbeat: datetime
+
+
+class HostJob(NamedTuple):
+    """A job of one host, of whatever state."""
+
+    start_date: datetime
+    has_beaten: bool
+
+
+def alive(session: Session, most: int = MOST_JOBS) -> list[LiveJob]:
+    """Return the jobs of all hosts that are alive, the eldest first, at most so many."""
+    columns = [getattr(Job, name) for name in LiveJob._fields]
+    kinds = (SCHEDULER, TRIGGERER, DAG_PROCESSOR)
+    running = select(*columns).where(Job.state == JobState.RUNNING, Job.job_type.in_(kinds))
+    # Of jobs that died without a word the state stays; the youngest heartbeats are those of the living.
+    rows = session.execute(running.order_by(Job.latest_heartbeat.desc(), Job.id).limit(most))
+    found = (LiveJob(*row) for row in rows)
+    living = (job for job in found if is_alive(job.job_type, Heartbeat(job.state, job.latest_heartbeat)))
+    return sorted(living, key=lambda job: job.id)
+
+
+def on_host(session: Session, kind: str, hostname: str, since: datetime) -> list[HostJob]:
+    """Return the jobs of a kind that began on a host since then, and whether each is alive and has sent a heartbeat."""
+    columns = (Job.start_date, Job.state, Job.latest_heartbeat)
+    statement = select(*columns).where(
+        Job.job_type == kind, Job.hostname == hostname, Job.start_date >= since
+    )
+    # A job is made with a heartbeat of the time before its beginning (`Job.prepare_for_execution`, Airflow 3.3).
+    return [
+        HostJob(start, is_alive(kind, Heartbeat(state, at)) and bool(at and at > start))
+        for start, state, at in session.execute(statement)
+        if start is not None
+    ]
 
 
 def count_alive(session: Session, kind: str) -> int:

@@ -215,9 +215,8 @@ def unwritable(rest: Client, document: Any, operations: list[Any]) -> int:
 
 def is_off(rule: Mapping[str, Any]) -> bool:
     """Whether a rule refuses everybody here."""
-    return (
-        rule.get("switch") in ("deploy_enabled", "test_enabled", "components_enabled") and "when" not in rule
-    )
+    switches = ("deploy_enabled", "test_enabled", "reveal_enabled", "components_enabled")
+    return rule.get("switch") in switches and "when" not in rule
 
 
 def state() -> dict[str, list[Any]]:

@@ -54,6 +54,8 @@ OWN = {
     **dict.fromkeys(("get_deployments", "get_deployment"), NOBODY_KNOWN),
     **dict.fromkeys(("deploy_dag", "rollback_deployment", "validate_dag", "test_task"), EVERYBODY),
     **dict.fromkeys(("reveal_variable", "reveal_connection"), EVERYBODY),
+    **dict.fromkeys(("get_components", "get_component"), NOBODY_KNOWN),
+    **dict.fromkeys(("start_component", "stop_component"), EVERYBODY),
     "put_pool": [*NOBODY_KNOWN, *NO_OP],
     "logout": [f"{caller} own" for caller in UNKNOWN],
 }

@@ -10,6 +10,8 @@ SEMANTIC = {
     "backfill-dates-out-of-range",
     "backfill-runs-not-allowed",
     "bad-path",
+    "component-option-rejected",
+    "component-option-unknown",
     # Beyond ASCII, only letters and digits are for connections.
     "connection-id-not-allowed",
     "dag-has-import-errors",
