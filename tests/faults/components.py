@@ -203,9 +203,9 @@ class _Trial:
             self._kill_service()
             # What it has begun is there whole or not at all; whoever asks next finds the one or the other.
             self.service.tell(word)
-            assert self.service.hear() in ("running", "AlreadyRunning")
+            assert (heard := self.service.hear()) in ("running", "AlreadyRunning"), heard
         else:
-            assert self.service.hear() == "running"
+            assert (heard := self.service.hear()) == "running", heard
         self._within("started", self._is_whole)
 
     def _kill_something(self) -> None:
@@ -239,9 +239,7 @@ class _Trial:
             for process in inner if who == "keeper" else [one for one in found if one not in inner]:
                 components.kill(process)
             return
-        while found := components.keepers(self._home):
-            for process in found:
-                components.kill(process)
+        components.kill_keepers(self._home)
         # Nobody knows any more how to start it again.
         self._is_restarted = False
 

@@ -50,7 +50,7 @@ class TestStart:
         assert psutil.Process(found.pid).cmdline() == list(wanted.argv)
         assert found.memory_bytes > 1 << 20
         assert found.cpu_percent >= 0
-        assert registry.all() == [registry.find("scheduler")]
+        assert [(one.pid, one.processes) for one in registry.all()] == [(found.pid, 3)]
 
     def test_it_is_nobodys_child_and_has_nothing_of_the_service(self, registry, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as listening, (tmp_path / "held").open("w") as held:
@@ -280,9 +280,7 @@ class TestLoss:
         )
         started = registry.start(order(code))
         alive(registry)
-        for process in components.keepers(tmp_path):
-            components.kill(process)
-        until(lambda: not components.keepers(tmp_path))
+        components.kill_keepers(tmp_path)
         found = registry.find("scheduler")
         assert (found.state, found.pid, found.supervisor_pid, found.processes) == (
             "running",
@@ -300,9 +298,7 @@ class TestLoss:
     def test_without_both_it_is_stopped_all_the_same(self, registry, tmp_path):
         registry.start(order())
         alive(registry)
-        for process in components.keepers(tmp_path):
-            components.kill(process)
-        until(lambda: not components.keepers(tmp_path))
+        components.kill_keepers(tmp_path)
         registry.stop("scheduler", None)
         assert state_of(registry, "exited").processes == 0
         until(lambda: not components.below(tmp_path), seconds=2)
@@ -310,8 +306,8 @@ class TestLoss:
     def test_when_all_are_killed_what_is_left_of_it_ends_before_the_next(self, registry, tmp_path):
         started = registry.start(order())
         alive(registry)
-        for process in (*components.keepers(tmp_path), started.pid):
-            components.kill(process)
+        components.kill_keepers(tmp_path)
+        components.kill(started.pid)
         found = until(lambda: (one := registry.find("scheduler")).state == "failed" and one)
         assert (found.pid, found.exit_code, found.processes) == (None, None, 2)
         again = registry.start(order())

@@ -125,6 +125,16 @@ def keepers(folder: Path) -> list[psutil.Process]:
     return [process for process in below(folder) if "airflow_rest_api.supervision" in command_of(process)]
 
 
+def kill_keepers(folder: Path) -> None:
+    """Kill them all at once, before another can follow one of them."""
+    while found := keepers(folder):
+        for process in found:
+            with suppress(psutil.Error):
+                process.suspend()
+        for process in found:
+            kill(process)
+
+
 def below(folder: Path) -> list[psutil.Process]:
     """The living processes that were started below a folder: keepers, components and what came of them."""
     found = []
