@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from airflow.exceptions import AirflowException
 from airflow.models.connection import Connection
+from airflow.sdk.exceptions import AirflowException
 
 _FIELDS = ("conn_type", "host", "login", "password", "schema", "port", "extra")
 
@@ -24,14 +25,15 @@ def written(fields: Mapping[str, Any]) -> str | None:
     It is the one that Airflow writes, unless that is read as something else: an extra of `{"port": "5432"}` would
     come back as a number, and `Host` as `host`.
     """
-    wanted = _comparable(fields)
-    for write in (_airflows, _careful):
-        try:
-            address = write(fields)
-            if _comparable(read(address)) == wanted:
-                return address
-        except Unreadable:
-            continue
+    return next((address for write in (_airflows, _careful) if (address := _faithful(write, fields))), None)
+
+
+def _faithful(write: Callable[[Mapping[str, Any]], str], fields: Mapping[str, Any]) -> str | None:
+    """Return the URI that ``write`` makes, if it is read as what was written."""
+    with suppress(Unreadable):
+        address = write(fields)
+        if _comparable(read(address)) == _comparable(fields):
+            return address
     return None
 
 
@@ -83,11 +85,15 @@ def _careful(fields: Mapping[str, Any]) -> str:
     password = "" if fields["password"] is None else ":" + quote(fields["password"], safe="")
     port = f":{fields['port']}" if fields["port"] else ""
     person = f"{login}{password}@" if login or password or port else ""
-    name = host if "/" in host else "".join(f"%{ord(one):02X}" if one.isascii() and one.isupper() else quote(one, safe="") for one in host)
+    name = quote(host, safe="") if "/" in host else "".join(map(_with_case, host))
     schema = quote(fields["schema"] or "", safe="")
     extra = f"?{urlencode({Connection.EXTRA_KEY: fields['extra']})}" if fields["extra"] else ""
-    name = quote(host, safe="") if "/" in host else name
     return f"{kind}://{protocol}{separator}{person}{name}{port}/{schema}{extra}"
+
+
+def _with_case(letter: str) -> str:
+    """Quote a letter of a host so that it is not read as a small one."""
+    return f"%{ord(letter):02X}" if letter.isascii() and letter.isupper() else quote(letter, safe="")
 
 
 def _comparable(fields: Mapping[str, Any]) -> dict[str, Any]:

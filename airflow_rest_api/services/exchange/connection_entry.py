@@ -8,13 +8,22 @@ from typing import Any
 
 from airflow_rest_api.services.exchange import connection_address, stored_text
 from airflow_rest_api.services.exchange.exchange_file import Entry
-from airflow_rest_api.services.exchange.file_import import Fields
+from airflow_rest_api.services.exchange.file_import import Fields, Json
 from airflow_rest_api.services.exchange.import_refusals import Wrong
 
 # What Airflow's CLI and API take for a new connection.
 _ID = re.compile(r"[\w.-]{1,200}")
-_TEXTS = (("conn_type", 500), ("description", 5000), ("host", 500), ("login", None), ("password", None), ("schema", 500))
-_KEYS = frozenset({*(name for name, _ in _TEXTS), "conn_id", "port", "extra", "extra_dejson", "uri", "team_name"})
+_TEXTS = (
+    ("conn_type", 500),
+    ("description", 5000),
+    ("host", 500),
+    ("login", None),
+    ("password", None),
+    ("schema", 500),
+)
+_KEYS = frozenset(
+    {*(name for name, _ in _TEXTS), "conn_id", "port", "extra", "extra_dejson", "uri", "team_name"}
+)
 _MOST_PORT = 2**31 - 1
 
 
@@ -23,7 +32,7 @@ def read(entry: Entry) -> Fields:
     if not _ID.fullmatch(entry.name):
         raise Wrong("The id may have 1 to 200 letters, digits, dots, dashes and underscores.")
     value = _object(entry.name, entry.value)
-    fields = {
+    fields: Json = {
         **{name: _text(name, value.get(name)) for name, _ in _TEXTS},
         "port": _port(value.get("port")),
         "extra": _extra(value),
@@ -33,7 +42,9 @@ def read(entry: Entry) -> Fields:
         fields["description"] = entry.description
     if not fields["conn_type"]:
         raise Wrong("It has no `conn_type`.")
-    if why := stored_text.first_fault([(name, fields[name], most) for name, most in (*_TEXTS, ("extra", None))]):
+    if why := stored_text.first_fault(
+        [(name, fields[name], most) for name, most in (*_TEXTS, ("extra", None))]
+    ):
         raise Wrong(why)
     return {**fields, "password": fields["password"] or None}
 
@@ -93,7 +104,7 @@ def _port(value: Any) -> int | None:
         value = int(value)
     if value in (None, ""):
         return None
-    if type(value) is not int or not 0 <= value <= _MOST_PORT:
+    if type(value) is not int or not -_MOST_PORT <= value <= _MOST_PORT:
         raise Wrong("The port has to be a number.")
     return value
 
@@ -105,7 +116,7 @@ def _extra(value: dict[str, Any]) -> str | None:
         raise Wrong("It has both an `extra` and an `extra_dejson`.")
     given = extra if parsed is None else parsed
     if given is None or given == "":
-        return given  # type: ignore[no-any-return]
+        return given
     try:
         text = given if isinstance(given, str) else json.dumps(given)
         is_object = isinstance(json.loads(text), dict)

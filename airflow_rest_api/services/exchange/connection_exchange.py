@@ -68,7 +68,7 @@ def _stored(row: Row) -> Fields:
 
 def _masked(fields: Fields) -> Fields:
     """Mask what must not be shown, and leave everything else as it is written."""
-    extra = masks.extra(fields["extra"])
+    extra = masks.extra(fields["extra"])  # noqa: S610 not Django's
     shown = fields["extra"] if masks.MASK not in (extra or "") else extra
     return {**fields, "password": masks.password(fields["password"]), "extra": shown}
 

@@ -6,20 +6,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow.configuration import conf
+from airflow.models.team import Team
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import dry_runs, errors, masks, retries
+from airflow_rest_api.services import dry_runs, errors, retries
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import write
 from airflow_rest_api.services.exchange import exchange_file
 from airflow_rest_api.services.exchange.exchange_file import Entry
-from airflow_rest_api.services.exchange.import_refusals import AlreadyThere, ImportDenied, ImportRejected, Wrong
+from airflow_rest_api.services.exchange.import_refusals import AlreadyThere, Faults, ImportDenied, Wrong
 from airflow_rest_api.services.exchange.stored_text import SecretUnreadable
 from airflow_rest_api.services.files.uploads import Upload
 
 Fields = Mapping[str, Any]
-Row = Mapping[str, Any]
+# As SQLAlchemy has it: a mapping of columns.
+Row = Mapping[Any, Any]
 Json = dict[str, Any]
 
 # How many names are looked up with one statement.
@@ -96,15 +99,11 @@ def import_file(
 
 
 def _wanted(kind: Importable, entries: Sequence[Entry]) -> dict[str, Fields]:
-    found: dict[str, Fields] = {}
-    faults: list[tuple[str, str]] = []
+    found, faults = dict[str, Fields](), Faults(kind.word)
     for entry in entries:
-        try:
+        with faults.of(entry.name):
             found[entry.name] = kind.fields(entry)
-        except Wrong as fault:
-            faults.append((entry.name, str(fault)))
-    if faults:
-        raise ImportRejected(kind.word, faults)
+    faults.refuse()
     return found
 
 
@@ -128,21 +127,33 @@ def _carry_out(
     rows = {row[kind.column.name]: row for row in _locked(session, kind, sorted(wanted))}
     if on_conflict == "fail":
         _refuse_existing(kind, wanted, rows)
-    plan, faults = _Plan(), list[tuple[str, str]]()
+    _refuse_teams(session, kind, wanted)
+    plan, faults = _Plan(), Faults(kind.word)
     for name, fields in wanted.items():
-        try:
-            if name in rows and on_conflict == "skip":
-                plan.note(name, "skipped", "It exists already.")
-            elif name in rows:
-                _overwrite(plan, kind, name, fields, rows[name], rights)
-            else:
+        with faults.of(name):
+            if name not in rows:
                 _create(plan, kind, name, fields, rights)
-        except (Wrong, masks.MaskedValue) as fault:
-            faults.append((name, str(fault)))
-    if faults:
-        raise ImportRejected(kind.word, faults)
+            elif on_conflict == "skip":
+                plan.note(name, "skipped", "It exists already.")
+            else:
+                _overwrite(plan, kind, name, fields, rows[name], rights)
+    faults.refuse()
     _store(session, kind, plan)
     return plan.outcome()
+
+
+def _refuse_teams(session: Session, kind: Importable, wanted: Mapping[str, Fields]) -> None:
+    """Raise `ImportRejected` for entries of teams that do not exist, or of any where there are none."""
+    named = {name: fields["team_name"] for name, fields in wanted.items() if fields.get("team_name")}
+    if not named:
+        return
+    known = set(session.scalars(select(Team.name))) if conf.getboolean("core", "multi_team") else set()
+    faults = Faults(kind.word)
+    for name, team in named.items():
+        with faults.of(name):
+            if team not in known:
+                raise Wrong("There is no team of the name that `team_name` has.")
+    faults.refuse()
 
 
 def _locked(session: Session, kind: Importable, names: Sequence[str]) -> Iterator[Row]:
@@ -195,7 +206,7 @@ def _store(session: Session, kind: Importable, plan: _Plan) -> None:
     if plan.created:
         session.execute(insert(table), plan.created)
     if plan.updated:
-        changed = {name: bindparam(name) for name in plan.updated[0] if name != "b_id"}
+        changed: Json = {name: bindparam(name) for name in plan.updated[0] if name != "b_id"}
         statement = update(table).where(table.c.id == bindparam("b_id")).values(changed)
         # The connection's own: a session would take the parameters for objects of its own.
         session.connection().execute(statement, plan.updated)

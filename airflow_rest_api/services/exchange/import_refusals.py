@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, masks
 
 # As many names are told as anybody reads.
 MOST_NAMES = 100
@@ -56,6 +58,27 @@ class ImportRejected(errors.Malformed):
         told = [{"pointer": pointer(name), "detail": sentence} for name, sentence in faults[:MOST_NAMES]]
         count = f"{len(faults)} {word}s are" if len(faults) > 1 else f"1 {word} is"
         super().__init__(f"Nothing was imported: {count} wrong, see `errors`.", errors=told)
+
+
+@dataclass
+class Faults:
+    """The wrong entries of a file, collected until all were looked at."""
+
+    word: str
+    found: list[tuple[str, str]] = field(default_factory=list)
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Note why the entry ``name`` is wrong, if it turns out to be inside."""
+        try:
+            yield
+        except (Wrong, masks.MaskedValue) as fault:
+            self.found.append((name, str(fault)))
+
+    def refuse(self) -> None:
+        """Raise `ImportRejected` if there are any."""
+        if self.found:
+            raise ImportRejected(self.word, self.found)
 
 
 class AlreadyThere(errors.AlreadyExists):

@@ -77,9 +77,7 @@ def _fields(entry: Entry) -> Fields:
         raise Wrong("`include_deferred` has to be true or false, and `team_name` a text.")
     if not entry.name:
         raise Wrong("The name is empty.")
-    if why := stored_text.first_fault(
-        (("name", entry.name, _MOST_NAME), ("description", description, None))
-    ):
+    if why := stored_text.first_fault((("name", entry.name, _MOST_NAME), ("description", description, None))):
         raise Wrong(why)
     return {"slots": slots, "description": description, "include_deferred": deferred, "team_name": team}
 

@@ -25,7 +25,10 @@ _MOST_KEY = 250
 
 
 def export_variables(query: Mapping[str, Any], *, caller: Caller) -> str:
-    """Write the variables that the caller may read; raises `Denied`, `ReasonMissing`, `NotInFormat`, `SecretUnreadable`."""
+    """Write the variables that the caller may read.
+
+    Raises `Denied` and `ReasonMissing` where secrets are asked for, `NotInFormat`, and `SecretUnreadable`.
+    """
     if query["include_secrets"]:
         disclosure.require(caller, query["reason"])
     filters = {"variable_key_pattern": listing.pattern(_TABLE.key)}
@@ -35,7 +38,9 @@ def export_variables(query: Mapping[str, Any], *, caller: Caller) -> str:
         statement = select(_TABLE.key, _TABLE.val, _TABLE.description, _TABLE.is_encrypted)
         rows = session.execute(statement.where(*conditions).order_by(_TABLE.key)).mappings().all()
     found = {row["key"]: _stored(row) for row in rows}
-    shown = found if query["include_secrets"] else {key: _masked(key, fields) for key, fields in found.items()}
+    shown = (
+        found if query["include_secrets"] else {key: _masked(key, fields) for key, fields in found.items()}
+    )
     return _WRITERS[query["format"]](shown)
 
 

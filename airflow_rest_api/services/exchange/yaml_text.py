@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -52,31 +53,49 @@ def load(text: str) -> Any:
 
 def _measure(text: str) -> None:
     """Raise `FileUnreadable` for a text that means more than anybody writes, without making anything of it."""
-    sizes: dict[str, int] = {}
-    # Of each collection that is open: its anchor, and how many nodes were counted before it.
-    opened: list[tuple[str | None, int]] = []
-    nodes = 0
+    measure = _Measure()
     for event in yaml.parse(text, Loader=_LOADER):
+        measure.take(event)
+
+
+@dataclass
+class _Measure:
+    """How much the events of a parser stand for."""
+
+    nodes: int = 0
+    # How many nodes an anchor stands for.
+    sizes: dict[str, int] = field(default_factory=dict)
+    # Of each collection that is open: its anchor, and how many nodes were counted before it.
+    opened: list[tuple[str | None, int]] = field(default_factory=list)
+
+    def take(self, event: Any) -> None:
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = self.opened.pop()
+            self._name(anchor, self.nodes - before)
+        elif isinstance(event, yaml.NodeEvent):
+            self._count(event)
+            if self.nodes > MOST_NODES or len(self.opened) > MOST_DEPTH:
+                raise FileUnreadable(
+                    f"it has more than {MOST_NODES} values, or is nested deeper than {MOST_DEPTH}"
+                )
+
+    def _count(self, event: Any) -> None:
         if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in sizes:
+            if event.anchor not in self.sizes:
                 raise FileUnreadable("an alias stands for something around it, or for nothing")
-            nodes += sizes[event.anchor]
-        elif isinstance(event, yaml.ScalarEvent):
+            self.nodes += self.sizes[event.anchor]
+            return
+        if isinstance(event, yaml.ScalarEvent):
             _measure_scalar(event)
-            nodes += 1
-            if event.anchor:
-                sizes[event.anchor] = 1
-        elif isinstance(event, yaml.CollectionStartEvent):
-            opened.append((event.anchor, nodes))
-            nodes += 1
-            if event.anchor:
-                sizes.pop(event.anchor, None)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = opened.pop()
-            if anchor:
-                sizes[anchor] = nodes - before
-        if nodes > MOST_NODES or len(opened) > MOST_DEPTH:
-            raise FileUnreadable(f"it has more than {MOST_NODES} values, or is nested deeper than {MOST_DEPTH}")
+            self._name(event.anchor, 1)
+        else:
+            self.opened.append((event.anchor, self.nodes))
+            self.sizes.pop(event.anchor, None)
+        self.nodes += 1
+
+    def _name(self, anchor: str | None, size: int) -> None:
+        if anchor:
+            self.sizes[anchor] = size
 
 
 def _measure_scalar(event: Any) -> None:
