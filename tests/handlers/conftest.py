@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
-from tests.support import parser, processor, template
+from tests.support import clients, parser, processor, template
 from tests.support.processor import source
 from tests.support.twins import assert_alike
 
@@ -72,6 +75,17 @@ def life(metadata_database, tmp_path_factory) -> Iterator[processor.Life]:
     files = {"kept.py": source("kept"), "changing.py": source("changing")}
     with processor.running(tmp_path_factory.mktemp("processor"), files) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def able(metadata_database, token) -> Iterator[clients.Client]:
+    """A client of an application in this process that may reveal secrets; for tests with the mark `in_process`."""
+    from airflow_rest_api.web.app import create_application
+
+    with mock.patch.dict(os.environ, {"AIRFLOW__REST_API__REVEAL_ENABLED": "True"}):
+        application = create_application()
+    with TestClient(application, raise_server_exceptions=False) as http:
+        yield clients.Client(http, clients.REST, token)
 
 
 @pytest.fixture

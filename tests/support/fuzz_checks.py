@@ -8,14 +8,21 @@ from schemathesis import GenerationMode
 # Well-formed requests may still mean nothing; these are the types that say so, all others are faults of the contract.
 SEMANTIC = {
     "bad-path",
+    # Beyond ASCII, only letters and digits are for connections.
+    "connection-id-not-allowed",
     "dag-has-import-errors",
     "dag-id-unclear",
     "dag-run-rejected",
     "data-interval-incomplete",
+    # The extra of a connection is JSON as a text.
+    "extra-not-an-object",
+    "field-not-changeable",
     "group-needs-dag",
     "invalid-cursor",
     "invalid-log-token",
     "manual-runs-not-allowed",
+    "masked-value",
+    "name-differs",
     "options-exclusive",
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
@@ -25,6 +32,7 @@ SEMANTIC = {
     "run-has-no-logical-date",
     "selection-ambiguous",
     "task-name-unclear",
+    "teams-are-off",
 }
 PREFIX = "urn:airflow-rest-api:problem:"
 

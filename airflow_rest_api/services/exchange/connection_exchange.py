@@ -92,11 +92,10 @@ _WRITERS = {
 def _merged(_: str, fields: Fields, stored: Fields | None) -> tuple[Fields, str | None]:
     if stored is None:
         return _without_masks(fields)
-    extra, old = fields["extra"], stored["extra"]
-    is_same = bool(extra and old) and exact_json.equal(extra, old)
+    extra = masks.kept_extra(fields["extra"], stored["extra"])
     kept = {
         "password": masks.kept_password(fields["password"], stored["password"]),
-        "extra": old if is_same else masks.kept_extra(extra, old),
+        "extra": exact_json.settled(extra, stored["extra"]) if extra else extra,
         "team_name": stored["team_name"],
     }
     return {**fields, **kept}, None

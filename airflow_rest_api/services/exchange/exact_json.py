@@ -33,10 +33,12 @@ def value(text: str) -> Any:
     return found
 
 
-def equal(one: str, other: str) -> bool:
-    """Tell whether two texts are the same, or the same JSON object or list but for spaces and escapes."""
-    if one == other:
-        return True
+def settled(new: str, old: str | None) -> str:
+    """Return the old text where the new one says the same: an object or list but for its spaces and escapes."""
+    return old if old is not None and _equal(new, old) else new
+
+
+def _equal(one: str, other: str) -> bool:
     if one.lstrip()[:1] not in ("{", "[") or other.lstrip()[:1] != one.lstrip()[:1]:
         return False
     try:

@@ -132,10 +132,8 @@ def _dumped(value: Any) -> str:
 
 def _merged(key: str, fields: Fields, stored: Fields | None) -> tuple[Fields, None]:
     old = stored["value"] if stored else None
-    text = fields["value"]
-    if old is not None and exact_json.equal(text, old):
-        return {**fields, "value": old}, None
-    return {**fields, "value": masks.kept_variable(key, text, old)}, None
+    text = masks.kept_variable(key, fields["value"], old)
+    return {**fields, "value": exact_json.settled(text, old)}, None
 
 
 def _values(fields: Fields) -> Json:

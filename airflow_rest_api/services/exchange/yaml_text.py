@@ -99,7 +99,8 @@ class _Measure:
 
 
 def _measure_scalar(event: Any) -> None:
-    may_be_number = event.style is None or event.tag is not None
+    # Of a plain one the style is empty.
+    may_be_number = not event.style or event.tag is not None
     if may_be_number and len(event.value) > _MOST_DIGITS and _NUMBER.fullmatch(event.value):
         raise FileUnreadable(f"a number has more than {_MOST_DIGITS} digits", event.start_mark.line + 1)
 
