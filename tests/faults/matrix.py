@@ -54,6 +54,10 @@ OWN = {
     **dict.fromkeys(("get_deployments", "get_deployment"), NOBODY_KNOWN),
     **dict.fromkeys(("deploy_dag", "rollback_deployment", "validate_dag", "test_task"), EVERYBODY),
     "reveal_connection": EVERYBODY,
+    **dict.fromkeys(("export_variables", "import_variables"), [*NOBODY_KNOWN, *NO_OP]),
+    **dict.fromkeys(("export_connections", "import_connections"), [*NOBODY_KNOWN, *NO_OP]),
+    "export_pools": NOBODY_KNOWN,
+    "import_pools": [*NOBODY_KNOWN, *NO_OP],
     "logout": [f"{caller} own" for caller in UNKNOWN],
 }
 SECRETS = ("login", "refresh_token")

@@ -353,8 +353,8 @@ class TestImports:
         for number, name in enumerate(["A.JSON", "a.yml", "a.YAML", ".env", "prod.env"]):
             text = f"new_{number}=1" if name.endswith("env") else f'{{"new_{number}": "1"}}'
             assert actions(send(rest, "variables", text, name)) == {f"new_{number}": "created"}
-        assert kind(send(rest, "variables", "x=1", "json")) == (400, "file-unreadable")
-        assert kind(send(rest, "variables", "x=1", "a.txt")) == (400, "format-unknown")
+        assert kind(send(rest, "variables", "x=1", "env")) == (400, "file-unreadable")
+        assert actions(send(rest, "variables", '{"y": 1}', "a.txt")) == {"y": "created"}
         assert actions(send(rest, "variables", "x=1", "a.txt", format="env")) == {"x": "created"}
 
     def test_yaml_is_read_as_plain_data(self, rest):

@@ -17,7 +17,10 @@ SEMANTIC = {
     # The extra of a connection is JSON as a text.
     "extra-not-an-object",
     "field-not-changeable",
+    # What a schema knows of a file is that it is one.
+    "file-unreadable",
     "group-needs-dag",
+    "import-rejected",
     "invalid-cursor",
     "invalid-log-token",
     "manual-runs-not-allowed",
@@ -27,6 +30,7 @@ SEMANTIC = {
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
     "partition-days-need-dag",
+    "reason-missing",
     "refresh-token-missing",
     "review-of-unknown",
     "run-has-no-logical-date",

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from airflow.utils.file import COMMENT_PATTERN
 
 from airflow_rest_api.services.exchange import yaml_text
-from airflow_rest_api.services.exchange.import_refusals import FileTooLarge, FileUnreadable, FormatUnknown
+from airflow_rest_api.services.exchange.import_refusals import FileTooLarge, FileUnreadable
 from airflow_rest_api.services.files.uploads import Upload
 
 # Far more than any installation has variables, and little enough to be held in memory a few times.
@@ -34,17 +34,14 @@ class Entry:
 
 
 def read(upload: Upload, form: str | None) -> list[Entry]:
-    """Return the entries of a file in their order, written in ``form`` or as the suffix of its name says.
+    """Return the entries of a file in their order, written in ``form`` or as the suffix of its name says, else in JSON.
 
-    Raises `FormatUnknown`, `FileTooLarge` and `FileUnreadable`.
+    Raises `FileTooLarge` and `FileUnreadable`.
     """
-    suffix = "." + upload.name.lower().rpartition(".")[2]
-    chosen = form or _SUFFIXES.get(suffix)
-    if chosen is None:
-        raise FormatUnknown(upload.name)
+    suffix = "".join(upload.name.lower().rpartition(".")[1:])
     if upload.size > MOST_BYTES:
         raise FileTooLarge(MOST_BYTES)
-    return _READERS[chosen](_text(upload.read()))
+    return _READERS[form or _SUFFIXES.get(suffix, "json")](_text(upload.read()))
 
 
 def _text(content: bytes) -> str:

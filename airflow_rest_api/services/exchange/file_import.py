@@ -78,7 +78,7 @@ def import_file(
 ) -> Json:
     """Import a file and tell what became of each entry.
 
-    Raises `FormatUnknown`, `FileTooLarge`, `FileUnreadable`, `ImportRejected` for wrong entries, `ImportDenied`, and
+    Raises `FileTooLarge`, `FileUnreadable`, `ImportRejected` for wrong entries, `ImportDenied`, and
     `AlreadyThere` where ``on_conflict`` is `fail`; nothing is stored then.
     """
     wanted = _wanted(kind, exchange_file.read(upload, form))

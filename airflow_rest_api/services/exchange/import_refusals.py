@@ -16,18 +16,6 @@ class Wrong(Exception):
     """An entry of a file is not what it has to be; the message is a sentence about it."""
 
 
-class FormatUnknown(errors.Malformed):
-    """Nobody said how the file is written."""
-
-    title = "The format of the file is unknown"
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"The name '{name[:100]}' does not tell how the file is written: end it in .json, .yaml, .yml or .env,"
-            " or send `format`."
-        )
-
-
 class FileUnreadable(errors.Malformed):
     """The file is not written as its format wants it."""
 
