@@ -8,6 +8,7 @@ from airflow_rest_api.services import variable as service
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.exchange import variable_exchange
 from airflow_rest_api.services.states import Precondition, Stated
+from airflow_rest_api.services.variables import variable_sources
 
 Json = dict[str, Any]
 
@@ -27,9 +28,9 @@ def bulk_variables(body: Json, caller: Caller) -> Json:
     return service.bulk_variables(body=body, caller=caller)
 
 
-def get_variable(variable_key: str) -> Stated:
+def get_variable(variable_key: str, source: str) -> Stated | Json:
     """Get a variable."""
-    return service.get_variable(variable_key)
+    return variable_sources.get_variable(variable_key, source=source)
 
 
 def patch_variable(
@@ -57,3 +58,10 @@ def export_variables(caller: Caller, **query: Any) -> str:
 def import_variables(body: Json, caller: Caller, **query: Any) -> Json:
     """Import variables."""
     return variable_exchange.import_variables(query, upload=body["file"], caller=caller)
+
+
+def reveal_variable(variable_key: str, source: str, body: Json) -> Json:
+    """Reveal the value of a variable."""
+    # The reason is for the audit, which has read it by now.
+    del body
+    return variable_sources.reveal_variable(variable_key, source=source)

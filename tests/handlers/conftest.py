@@ -11,8 +11,8 @@ from unittest import mock
 
 import httpx
 import pytest
-from starlette.testclient import TestClient
 
+from tests.conftest import application, in_process
 from tests.support import clients, parser, processor, template
 from tests.support.processor import source
 from tests.support.twins import assert_alike
@@ -67,6 +67,15 @@ def heard() -> Iterator[list[tuple[str, ...]]]:
 
 
 @pytest.fixture(scope="session")
+def revealing(token) -> Iterator[clients.Client]:
+    """A client of a service that has revealing switched on; for tests with the mark `in_process`."""
+    with mock.patch.dict(os.environ, {"AIRFLOW__REST_API__REVEAL_ENABLED": "True"}):
+        built = application()
+    with in_process(built) as http:
+        yield clients.Client(http, clients.REST, token)
+
+
+@pytest.fixture(scope="session")
 def life(metadata_database, tmp_path_factory) -> Iterator[processor.Life]:
     """An Airflow with a DAG processor and the service, with the DAGs `kept` and `changing` in the bundle `drafts`.
 
@@ -75,17 +84,6 @@ def life(metadata_database, tmp_path_factory) -> Iterator[processor.Life]:
     files = {"kept.py": source("kept"), "changing.py": source("changing")}
     with processor.running(tmp_path_factory.mktemp("processor"), files) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def able(metadata_database, token) -> Iterator[clients.Client]:
-    """A client of an application in this process that may reveal secrets; for tests with the mark `in_process`."""
-    from airflow_rest_api.web.app import create_application
-
-    with mock.patch.dict(os.environ, {"AIRFLOW__REST_API__REVEAL_ENABLED": "True"}):
-        application = create_application()
-    with TestClient(application, raise_server_exceptions=False) as http:
-        yield clients.Client(http, clients.REST, token)
 
 
 @pytest.fixture
