@@ -78,20 +78,20 @@ POOLS = {
 @pytest.mark.in_process
 class TestRoundTrip:
     @pytest.mark.parametrize("form", FORMATS)
-    def test_export_wipe_and_import_give_the_same_objects(self, able, form):
+    def test_export_wipe_and_import_give_the_same_objects(self, revealing, form):
         variables = {
             name: value for name, value in VARIABLES.items() if form != "env" or name not in UNFIT_FOR_ENV
         }
         fill(variables, CONNECTIONS, POOLS)
         before = stored()
         secrets = {noun: REVEALED if noun != "pools" else {} for noun in NOUNS}
-        files = {noun: export(able, noun, form, **secrets[noun]) for noun in NOUNS}
+        files = {noun: export(revealing, noun, form, **secrets[noun]) for noun in NOUNS}
         assert {noun: answer.status_code for noun, answer in files.items()} == dict.fromkeys(NOUNS, 200), (
             files["connections"].text
         )
         wipe()
         for noun in NOUNS:
-            answer = send(able, noun, files[noun].content, f"all.{form}")
+            answer = send(revealing, noun, files[noun].content, f"all.{form}")
             assert answer.status_code == 200, answer.text
         after = stored()
         if form == "env":
@@ -118,13 +118,13 @@ def without_spaces(state):
 
 
 @pytest.fixture(scope="module")
-def traded(metadata_database, home, able, tmp_path_factory):
+def traded(metadata_database, home, revealing, tmp_path_factory):
     """What the Airflow CLI wrote of all objects, and what it stored when it read what we wrote."""
     folder = tmp_path_factory.mktemp("traded")
     fill({name: value for name, value in VARIABLES.items() if name not in UNFIT_FOR_ENV}, CONNECTIONS, POOLS)
     for noun in NOUNS:
         for form in FORMATS:
-            text = export(able, noun, form, **(REVEALED if noun != "pools" else {})).text
+            text = export(revealing, noun, form, **(REVEALED if noun != "pools" else {})).text
             (folder / f"ours_{noun}.{form}").write_text(text)
 
     def cli(noun, verb, name, *more):

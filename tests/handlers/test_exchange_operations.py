@@ -90,14 +90,14 @@ class TestExports:
                 assert actions(send(rest, noun, text, f"a.{form}")) == {}
 
     @pytest.mark.in_process
-    def test_revealing_takes_the_switch_the_power_and_a_reason_and_is_recorded(self, rest, able, filled):
+    def test_revealing_takes_the_switch_the_power_and_a_reason_and_is_recorded(self, rest, revealing, filled):
         for noun in ("variables", "connections"):
             event = f"export_{noun}"
             assert kind(export(rest, noun, **REVEALED)) == (403, "switch-off")
-            assert kind(export(able, noun, **REVEALED, role="op")) == (403, "power-missing")
-            assert kind(export(able, noun, include_secrets=True)) == (400, "reason-missing")
-            assert kind(export(able, noun, include_secrets=True, reason=" ")) == (400, "reason-missing")
-            answer = export(able, noun, **REVEALED)
+            assert kind(export(revealing, noun, **REVEALED, role="op")) == (403, "power-missing")
+            assert kind(export(revealing, noun, include_secrets=True)) == (400, "reason-missing")
+            assert kind(export(revealing, noun, include_secrets=True, reason=" ")) == (400, "reason-missing")
+            answer = export(revealing, noun, **REVEALED)
             assert SECRET in answer.text
             assert answer.headers["cache-control"] == "no-store"
             told = [(row["phase"], row.get("status"), row.get("reason")) for row in rows(rest, event)[-2:]]

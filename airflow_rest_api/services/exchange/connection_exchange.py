@@ -7,23 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.models.connection import Connection
-from sqlalchemy import select
 
 from airflow_rest_api.services import masks
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.database import reading
 from airflow_rest_api.services.exchange import (
     connection_address,
     disclosure,
     exact_json,
     exchange_text,
     file_import,
+    readable_rows,
     stored_text,
 )
 from airflow_rest_api.services.exchange.connection_entry import read
 from airflow_rest_api.services.exchange.file_import import Fields, Importable, Json, Row
 from airflow_rest_api.services.files.uploads import Upload
-from airflow_rest_api.services.lists import listing
 
 _WORD = "connection"
 _TABLE = Connection.__table__.c
@@ -35,12 +33,7 @@ def export_connections(query: Mapping[str, Any], *, caller: Caller) -> str:
     """Write the connections that the caller may read; raises as `variable_exchange.export_variables`."""
     if query["include_secrets"]:
         disclosure.require(caller, query["reason"])
-    filters = {"connection_id_pattern": listing.pattern(_TABLE.conn_id)}
-    scope = caller.permissions.named_scope(_WORD, "GET")
-    conditions = [*scope.restrict(_TABLE.conn_id), *listing.conditions(filters, query)]
-    with reading() as session:
-        statement = select(Connection.__table__).where(*conditions).order_by(_TABLE.conn_id)
-        rows = session.execute(statement).mappings().all()
+    rows = readable_rows.of(_WORD, _TABLE.conn_id, query, "connection_id_pattern", caller)
     found = {row["conn_id"]: _stored(row) for row in rows}
     shown = found if query["include_secrets"] else {name: _masked(fields) for name, fields in found.items()}
     return _WRITERS[query["format"]](shown)
@@ -48,14 +41,7 @@ def export_connections(query: Mapping[str, Any], *, caller: Caller) -> str:
 
 def import_connections(query: Mapping[str, Any], *, upload: Upload, caller: Caller) -> Json:
     """Import connections; raises what `file_import.import_file` raises."""
-    return file_import.import_file(
-        _CONNECTIONS,
-        upload,
-        caller,
-        form=query["format"],
-        on_conflict=query["on_conflict"],
-        dry_run=query["dry_run"],
-    )
+    return file_import.import_file(_CONNECTIONS, query, upload=upload, caller=caller)
 
 
 def _stored(row: Row) -> Fields:

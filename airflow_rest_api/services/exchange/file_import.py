@@ -73,15 +73,14 @@ class _Plan:
         return {"items": self.items, **counts, "total_entries": len(actions)}
 
 
-def import_file(
-    kind: Importable, upload: Upload, caller: Caller, *, form: str | None, on_conflict: str, dry_run: bool
-) -> Json:
-    """Import a file and tell what became of each entry.
+def import_file(kind: Importable, query: Mapping[str, Any], *, upload: Upload, caller: Caller) -> Json:
+    """Import a file and tell what became of each entry; ``query`` has `format`, `on_conflict` and `dry_run`.
 
     Raises `FileTooLarge`, `FileUnreadable`, `ImportRejected` for wrong entries, `ImportDenied`, and
-    `AlreadyThere` where ``on_conflict`` is `fail`; nothing is stored then.
+    `AlreadyThere` where `on_conflict` is `fail`; nothing is stored then.
     """
-    wanted = _wanted(kind, exchange_file.read(upload, form))
+    on_conflict, dry_run = query["on_conflict"], query["dry_run"]
+    wanted = _wanted(kind, exchange_file.read(upload, query["format"]))
     rights = _rights(kind, wanted, caller, overwriting=on_conflict == "overwrite")
 
     def work(session: Session) -> Json:

@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.models.pool import Pool
-from sqlalchemy import select
 
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.database import reading
-from airflow_rest_api.services.exchange import exchange_text, file_import, stored_text
+from airflow_rest_api.services.exchange import exchange_text, file_import, readable_rows, stored_text
 from airflow_rest_api.services.exchange.exchange_file import Entry
 from airflow_rest_api.services.exchange.file_import import Fields, Importable, Json, Row
 from airflow_rest_api.services.exchange.import_refusals import Wrong
 from airflow_rest_api.services.files.uploads import Upload
-from airflow_rest_api.services.lists import listing
 
 _WORD = "pool"
 _TABLE = Pool.__table__.c
@@ -27,26 +24,14 @@ _KEYS = frozenset({"slots", "description", "include_deferred", "team_name"})
 
 def export_pools(query: Mapping[str, Any], *, caller: Caller) -> str:
     """Write the pools that the caller may read; raises `Denied` and `NotInFormat`."""
-    filters = {"pool_name_pattern": listing.pattern(_TABLE.pool)}
-    scope = caller.permissions.named_scope(_WORD, "GET")
-    conditions = [*scope.restrict(_TABLE.pool), *listing.conditions(filters, query)]
-    with reading() as session:
-        statement = select(Pool.__table__).where(*conditions).order_by(_TABLE.pool)
-        rows = session.execute(statement).mappings().all()
+    rows = readable_rows.of(_WORD, _TABLE.pool, query, "pool_name_pattern", caller)
     found = {row["pool"]: _entry(row) for row in rows}
     return _WRITERS[query["format"]](found)
 
 
 def import_pools(query: Mapping[str, Any], *, upload: Upload, caller: Caller) -> Json:
     """Import pools; raises what `file_import.import_file` raises."""
-    return file_import.import_file(
-        _POOLS,
-        upload,
-        caller,
-        form=query["format"],
-        on_conflict=query["on_conflict"],
-        dry_run=query["dry_run"],
-    )
+    return file_import.import_file(_POOLS, query, upload=upload, caller=caller)
 
 
 def _entry(row: Row) -> Json:

@@ -7,17 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.models.variable import Variable
-from sqlalchemy import select
 
 from airflow_rest_api.services import masks
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.database import reading
-from airflow_rest_api.services.exchange import disclosure, exact_json, exchange_text, file_import, stored_text
+from airflow_rest_api.services.exchange import (
+    disclosure,
+    exact_json,
+    exchange_text,
+    file_import,
+    readable_rows,
+    stored_text,
+)
 from airflow_rest_api.services.exchange.exchange_file import Entry
 from airflow_rest_api.services.exchange.file_import import Fields, Importable, Json, Row
 from airflow_rest_api.services.exchange.import_refusals import Wrong
 from airflow_rest_api.services.files.uploads import Upload
-from airflow_rest_api.services.lists import listing
 
 _WORD = "variable"
 _TABLE = Variable.__table__.c
@@ -31,12 +35,7 @@ def export_variables(query: Mapping[str, Any], *, caller: Caller) -> str:
     """
     if query["include_secrets"]:
         disclosure.require(caller, query["reason"])
-    filters = {"variable_key_pattern": listing.pattern(_TABLE.key)}
-    scope = caller.permissions.named_scope(_WORD, "GET")
-    conditions = [*scope.restrict(_TABLE.key), *listing.conditions(filters, query)]
-    with reading() as session:
-        statement = select(_TABLE.key, _TABLE.val, _TABLE.description, _TABLE.is_encrypted)
-        rows = session.execute(statement.where(*conditions).order_by(_TABLE.key)).mappings().all()
+    rows = readable_rows.of(_WORD, _TABLE.key, query, "variable_key_pattern", caller)
     found = {row["key"]: _stored(row) for row in rows}
     shown = (
         found if query["include_secrets"] else {key: _masked(key, fields) for key, fields in found.items()}
@@ -46,14 +45,7 @@ def export_variables(query: Mapping[str, Any], *, caller: Caller) -> str:
 
 def import_variables(query: Mapping[str, Any], *, upload: Upload, caller: Caller) -> Json:
     """Import variables; raises what `file_import.import_file` raises."""
-    return file_import.import_file(
-        _VARIABLES,
-        upload,
-        caller,
-        form=query["format"],
-        on_conflict=query["on_conflict"],
-        dry_run=query["dry_run"],
-    )
+    return file_import.import_file(_VARIABLES, query, upload=upload, caller=caller)
 
 
 def _stored(row: Row) -> Fields:
