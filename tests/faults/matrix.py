@@ -58,6 +58,7 @@ OWN = {
     **dict.fromkeys(("import_variables", "import_connections", "import_pools"), NOT_OP),
     "export_pools": NOBODY_KNOWN,
     **dict.fromkeys(("reveal_variable", "reveal_connection"), EVERYBODY),
+    "put_pool": [*NOBODY_KNOWN, *NO_OP],
     "logout": [f"{caller} own" for caller in UNKNOWN],
 }
 SECRETS = ("login", "refresh_token")
