@@ -81,6 +81,10 @@ class TestPostVariable:
         assert answers[1].headers["idempotency-replayed"] == "true"
         assert "not-so-sensitive" not in everything_kept()
 
+    def test_a_key_is_not_empty(self, rest):
+        # Airflow stores such a variable.
+        assert rest.post("/variables", json={"key": "", "value": "1"}).status_code == 400
+
     def test_of_many_at_once_one_creates(self, rest, key):
         with ThreadPoolExecutor(8) as pool:
             body = {"key": key, "value": "1"}

@@ -23,6 +23,7 @@ SEMANTIC = {
     "manual-runs-not-allowed",
     "masked-value",
     "name-differs",
+    "number-too-large",
     "options-exclusive",
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
