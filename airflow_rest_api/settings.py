@@ -95,6 +95,7 @@ class Settings:
     deploy_enabled: bool = False
     upload_roots: Mapping[str, Path] = field(default_factory=dict)
     test_enabled: bool = False
+    reveal_enabled: bool = False
     components_enabled: frozenset[str] = frozenset()
     legacy_enabled: bool = True
     legacy_dialect: str = "auto"
@@ -123,6 +124,7 @@ def load(option: Option, *, pool_size: int = 0, given: Iterable[str] = ()) -> Se
         deploy_enabled=reader.boolean("deploy_enabled", default=False),
         upload_roots=reader.roots("upload_roots"),
         test_enabled=reader.boolean("test_enabled", default=False),
+        reveal_enabled=reader.boolean("reveal_enabled", default=False),
         components_enabled=reader.components("components_enabled"),
         legacy_enabled=reader.boolean("legacy_enabled", default=True),
         legacy_dialect=reader.choice("legacy_dialect", DIALECTS),

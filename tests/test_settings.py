@@ -36,7 +36,10 @@ class TestDefaults:
 
     def test_the_defaults_are_the_safe_ones(self):
         settings = Settings()
-        risky = ("deploy_enabled", "test_enabled", "components_enabled", "upload_roots", "http_tokens")
+        risky = (
+            *("deploy_enabled", "test_enabled", "reveal_enabled"),
+            *("components_enabled", "upload_roots", "http_tokens"),
+        )
         assert not any(getattr(settings, name) for name in risky)
         assert settings.validate_responses
         assert (settings.worker_threads, settings.access_token_minutes, settings.refresh_token_days) == (
@@ -61,7 +64,7 @@ class TestDefaults:
 
 class TestValues:
     @pytest.mark.parametrize(
-        "name", ["deploy_enabled", "test_enabled", "legacy_enabled", "validate_responses"]
+        "name", ["deploy_enabled", "test_enabled", "reveal_enabled", "legacy_enabled", "validate_responses"]
     )
     def test_a_switch_has_two_positions(self, name):
         for text in ("True", "true", "t", "1", "yes", "ON"):

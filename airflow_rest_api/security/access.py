@@ -40,7 +40,7 @@ from airflow.models.variable import Variable
 from airflow_rest_api.security import auth_manager, powers
 from airflow_rest_api.security.switches import SWITCHES, Switches
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.caller import Caller, Credential, DagScope, Permissions
+from airflow_rest_api.services.caller import Caller, Credential, DagScope, NamedScope, Permissions
 
 Rule = Mapping[str, Any]
 ANY = "~"
@@ -57,15 +57,24 @@ class _Named(NamedTuple):
     """A resource of Airflow's of which each object may belong to a team: how to ask, and how to find the team."""
 
     question: str
+    listing: str
     details: Callable[..., Any]
     id: str
     team_of: Callable[[str], str | None]
 
 
 _NAMED = {
-    "variable": _Named("is_authorized_variable", VariableDetails, "key", Variable.get_team_name),
-    "connection": _Named("is_authorized_connection", ConnectionDetails, "conn_id", Connection.get_team_name),
-    "pool": _Named("is_authorized_pool", PoolDetails, "name", Pool.get_team_name),
+    "variable": _Named(
+        "is_authorized_variable", "get_authorized_variables", VariableDetails, "key", Variable.get_team_name
+    ),
+    "connection": _Named(
+        "is_authorized_connection",
+        "get_authorized_connections",
+        ConnectionDetails,
+        "conn_id",
+        Connection.get_team_name,
+    ),
+    "pool": _Named("is_authorized_pool", "get_authorized_pools", PoolDetails, "name", Pool.get_team_name),
 }
 _RESOURCES = frozenset({*_ENTITIES, *_NAMED, "power"})
 
@@ -148,6 +157,16 @@ class AirflowPermissions:
             return DagScope(frozenset(), everything=True)
         allowed = self._answer("get_authorized_dag_ids", method=method) or ()
         return DagScope(frozenset(allowed), everything=False)
+
+    def named_scope(self, resource: str, method: str) -> NamedScope:
+        """Return the objects of a kind (`variable`, `connection`, `pool`) on which the user may use ``method``.
+
+        Airflow's own two managers know no single ones of them; every other answer is asked name by name.
+        """
+        if auth_manager.knows_no_single_dags():
+            return NamedScope(frozenset(), everything=self.may_named(resource, None, method))
+        allowed = self._answer(_NAMED[resource].listing, method=method) or ()
+        return NamedScope(frozenset(allowed), everything=False)
 
     def _permits(self, question: str, **details: Any) -> bool:
         return bool(self._answer(question, **details))

@@ -21,8 +21,13 @@ log = logging.getLogger(__name__)
 _COLUMNS = {"dag_id": "dag_id", "task_id": "task_id", "dag_run_id": "run_id"}
 # The widths of the columns in Airflow's table `log`.
 _EVENT, _ID, _OWNER = 60, 250, 500
-# What names a file has no column; it is told in `extra`.
-FILE_NAMES = ("root", "path", "bundle_name")
+# What names another thing than a DAG has no column, nor has the reason that a caller gives; `extra` tells them.
+_TOLD = (
+    *("root", "path", "bundle_name", "variable_key", "connection_id", "pool_name", "backfill_id"),
+    *("key", "name", "reason"),
+)
+# The fields of a body that say what a call is about.
+BODY_NAMES = (*_TOLD, "dag_id")
 _NAME = 1024
 
 
@@ -53,8 +58,12 @@ class Call:
         facts: dict[str, Any] = {"request_id": self.request_id, "client": self.client}
         if self.credential is not None:
             facts |= {"credential": self.credential.kind, "token": self.credential.fingerprint}
-        named = {name: self.arguments.get(name) for name in FILE_NAMES}
-        return facts | {name: value[:_NAME] for name, value in named.items() if isinstance(value, str)}
+        named = {
+            name: self.arguments[name] for name in _TOLD if isinstance(self.arguments.get(name), str | int)
+        }
+        return facts | {
+            name: value[:_NAME] if isinstance(value, str) else value for name, value in named.items()
+        }
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of Airflow's table by which its own filters find the row."""

@@ -1,6 +1,7 @@
 """Powers: what reaches beyond anything that Airflow's own permissions speak of, so an administrator grants it.
 
-Who deploys a file becomes an author of DAGs; who starts a component manages the deployment. No permission of
+Who deploys a file becomes an author of DAGs; who starts a component manages the deployment; who reveals a
+connection has its password. No permission of
 Airflow's fits: under Flask-AppBuilder nobody may create DAGs, and under the SimpleAuthManager every viewer has
 every custom view. Each power is a resource of its own, asked for in the way of the configured auth manager:
 
@@ -28,6 +29,7 @@ RESOURCES: Mapping[str, str] = MappingProxyType(
         "files": "REST API Files",
         "components": "REST API Components",
         "test": "REST API Test",
+        "reveal": "REST API Reveal",
     }
 )
 

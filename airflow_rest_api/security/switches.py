@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from airflow_rest_api.services import errors
 from airflow_rest_api.settings import SECTION, Settings
 
-SWITCHES = ("deploy_enabled", "test_enabled", "upload_roots", "components_enabled")
+SWITCHES = ("deploy_enabled", "test_enabled", "reveal_enabled", "upload_roots", "components_enabled")
 
 
 class SwitchOff(errors.Denied):

@@ -33,6 +33,18 @@ class DagScope:
         return [column.in_(sorted(self.dag_ids))]
 
 
+@dataclass(frozen=True)
+class NamedScope:
+    """The variables, connections or pools that a caller may touch: ``names``, or all when ``everything`` is true."""
+
+    names: AbstractSet[str]
+    everything: bool
+
+    def restrict(self, column: Any) -> list[ColumnElement[bool]]:
+        """Return the conditions that keep ``column`` (a name) within the scope."""
+        return [] if self.everything else [column.in_(sorted(self.names))]
+
+
 class Permissions(Protocol):
     """What the caller may do: Airflow's auth manager, asked in one place (`security/access.py`)."""
 
@@ -50,6 +62,12 @@ class Permissions(Protocol):
 
     def may_view(self, view: str) -> bool:
         """Tell whether the caller may see this view of Airflow's."""
+
+    def named_scope(self, resource: str, method: str) -> NamedScope:
+        """Return the objects of a kind (`variable`, `connection`, `pool`) on which the caller may use ``method``."""
+
+    def may_named(self, resource: str, object_id: str | None, method: str, team: str | None = None) -> bool:
+        """Tell whether the caller may use ``method`` on a variable, connection or pool; None is none in particular."""
 
     def require_named(
         self, resource: str, object_id: str | None, method: str, team: str | None = None

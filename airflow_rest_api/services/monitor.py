@@ -81,6 +81,7 @@ def get_capabilities(settings: Settings, sandbox: Sandbox) -> dict[str, Any]:
         "executor": conf.get("core", "executor"),
         "deploy_enabled": settings.deploy_enabled,
         "test_enabled": settings.test_enabled,
+        "reveal_enabled": settings.reveal_enabled,
         "sandbox": sandbox.strength(),
         "bundles": [_bundle(bundle) for bundle in bundles.every()],
         "upload_roots": sorted(settings.upload_roots),

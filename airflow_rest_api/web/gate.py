@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from airflow_rest_api.security import access
-from airflow_rest_api.security.audit import FILE_NAMES, Audit, Call
+from airflow_rest_api.security.audit import BODY_NAMES, Audit, Call
 from airflow_rest_api.services import errors
 from airflow_rest_api.web import problems
 from airflow_rest_api.web.contract import Operation
@@ -21,14 +21,14 @@ def call_of(operation: Operation, exchange: Exchange, owner: str | None = None) 
     caller = exchange.caller
     path = exchange.found.arguments if exchange.found else {}
     fields = exchange.body if isinstance(exchange.body, dict) else {}
-    files = {name: fields[name] for name in FILE_NAMES if name in fields}
+    named = {name: fields[name] for name in BODY_NAMES if name in fields}
     return Call(
         event=operation.operation_id,
         request_id=exchange.request_id,
         client=exchange.client,
         owner=caller.name if caller else owner,
         credential=caller.credential if caller else None,
-        arguments={**files, **(exchange.arguments or path)},
+        arguments={**named, **(exchange.arguments or path)},
     )
 
 

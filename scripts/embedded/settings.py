@@ -170,6 +170,7 @@ def _sections(wishes: Wishes, secret: Mapping[str, str]) -> dict[str, dict[str, 
         "rest_api": {
             "deploy_enabled": "True",
             "test_enabled": "True",
+            "reveal_enabled": "True",
             "upload_roots": f"dags={home}/dags,files={home}/files",
             "components_enabled": ",".join(COMPONENTS),
         },

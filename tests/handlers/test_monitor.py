@@ -71,6 +71,7 @@ class TestGetCapabilities:
             "executor": "LocalExecutor",
             "deploy_enabled": False,
             "test_enabled": False,
+            "reveal_enabled": False,
             "sandbox": "full",
             "upload_roots": ["files"],
             "components_enabled": [],

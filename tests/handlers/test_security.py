@@ -103,7 +103,7 @@ class TestGetCurrentUser:
             "expires_at": "",
             "auth_manager": "SimpleAuthManager",
             "roles": ["admin"],
-            "powers": ["deploy", "files", "components", "test"],
+            "powers": ["deploy", "files", "components", "test", "reveal"],
         }
 
     def test_airflows_own_token_has_an_end_too(self, rest, token):

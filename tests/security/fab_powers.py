@@ -11,7 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-RESOURCES = ("REST API Deploy", "REST API Files", "REST API Components", "REST API Test")
+RESOURCES = tuple(f"REST API {name}" for name in ("Deploy", "Files", "Components", "Test", "Reveal"))
 ROLES = ("Admin", "Op", "Deployer")
 
 

@@ -206,6 +206,30 @@ class TestDagScope:
         assert (scope.dag_ids, scope.everything) == ({"etl"}, False)
 
 
+class TestNamedScope:
+    @pytest.mark.parametrize(
+        ("resource", "id_of"), [("variable", "key"), ("connection", "conn_id"), ("pool", "pool")]
+    )
+    def test_airflows_own_managers_know_no_single_objects(self, rest, caller, monkeypatch, resource, id_of):
+        from airflow.models import Connection, Pool, Variable
+
+        model = {"variable": Variable, "connection": Connection, "pool": Pool}[resource]
+        column = getattr(model, id_of)
+        assert caller.permissions.named_scope(resource, "GET").restrict(column) == []
+        monkeypatch.setattr(type(auth_manager.manager()), f"is_authorized_{resource}", lambda *_, **__: False)
+        (condition,) = caller.permissions.named_scope(resource, "GET").restrict(column)
+        assert "IN" in str(condition)
+        assert caller.permissions.named_scope(resource, "GET").names == frozenset()
+
+    def test_another_manager_is_asked_name_by_name(self, rest, caller, monkeypatch):
+        monkeypatch.setattr(auth_manager, "knows_no_single_dags", lambda: False)
+        monkeypatch.setattr(
+            type(auth_manager.manager()), "get_authorized_variables", lambda *_, **__: {"colour", "shape"}
+        )
+        scope = caller.permissions.named_scope("variable", "GET")
+        assert (scope.names, scope.everything) == ({"colour", "shape"}, False)
+
+
 class TestTeams:
     def test_the_team_of_a_dag_is_told_where_there_are_teams(self, rest, caller, monkeypatch):
         from airflow.models.dag import DagModel

@@ -59,7 +59,7 @@ def test_permissions_are_flask_appbuilders(found):
 
 
 def test_who_is_calling_and_what_they_may_are_flask_appbuilders_to_tell(found):
-    every = ["deploy", "files", "components", "test"]
+    every = ["deploy", "files", "components", "test", "reveal"]
     assert found["me fab_admin"] == ["fab_admin", "FabAuthManager", ["Admin"], every]
     assert found["me fab_one_dag"] == ["fab_one_dag", "FabAuthManager", ["OneDag"], []]
     assert found["review fab_viewer"] == [True, True]

@@ -40,4 +40,4 @@ def test_postgresql_takes_them_too(postgres_url, tmp_path):
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.splitlines()[-1] == "4 [True, True, True, True] False False"
+    assert result.stdout.splitlines()[-1] == "5 [True, True, True, True, True] False False"

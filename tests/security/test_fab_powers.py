@@ -15,7 +15,7 @@ from tests.security.fab_powers import RESOURCES
 from tests.support import environment, template
 
 MANAGER = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
-ALL = ["deploy", "files", "components", "test"]
+ALL = ["deploy", "files", "components", "test", "reveal"]
 
 
 def prepared(home):
@@ -83,7 +83,11 @@ DETAIL = (
 def test_a_grant_that_was_taken_away_stays_away_and_another_role_can_have_it(history):
     for name in ("change", "synchronise", "seen"):
         found = history[name]
-        assert found["held"] == {"Admin": ["components", "test"], "Op": [], "Deployer": ["deploy"]}, name
+        assert found["held"] == {
+            "Admin": ["components", "test", "reveal"],
+            "Op": [],
+            "Deployer": ["deploy"],
+        }, name
         assert [found["statuses"][role][0] for role in ("Admin", "Op", "Deployer")] == [403, 403, 200], name
 
 
@@ -95,7 +99,7 @@ def test_airflow_itself_does_give_admin_every_permission_back(history):
 
 def test_a_deleted_resource_is_made_anew_with_its_grant_and_a_deleted_permission_without(history):
     found = history["delete_permission"]
-    assert found["held"] == {"Admin": ["files", "components", "test"], "Op": [], "Deployer": []}
+    assert found["held"] == {"Admin": ["files", "components", "test", "reveal"], "Op": [], "Deployer": []}
 
 
 def test_many_processes_make_the_rows_at_once(tmp_path):

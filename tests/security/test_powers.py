@@ -64,6 +64,7 @@ class TestSwitches:
         on = Settings(
             deploy_enabled=True,
             test_enabled=True,
+            reveal_enabled=True,
             upload_roots={"a": "/a"},
             components_enabled=frozenset({"scheduler"}),
         )
@@ -163,8 +164,8 @@ class TestPowersOfOtherManagers:
         asked = self.answering(monkeypatch, True)
         assert all(powers.granted(user, power) for power in powers.RESOURCES)
         assert asked == [
-            ("PUT", resource, "viewer")
-            for resource in ("REST API Deploy", "REST API Files", "REST API Components", "REST API Test")
+            ("PUT", f"REST API {name}", "viewer")
+            for name in ("Deploy", "Files", "Components", "Test", "Reveal")
         ]
 
     @pytest.mark.parametrize(

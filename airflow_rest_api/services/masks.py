@@ -1,0 +1,114 @@
+"""Masks: what of a variable or a connection is shown, and what is kept when a mask is sent back.
+
+Shown is what Airflow's `/api/v2` shows (`datamodels/variables.py`, `datamodels/connections.py`): whatever has a
+sensitive name is `***`, and so are the secrets that Airflow has met in this process, wherever they stand. A client
+that reads, changes one field and writes all of them back sends masks: they mean "as it is stored", and are never
+stored themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from airflow._shared.secrets_masker import merge, redact
+
+from airflow_rest_api.services import errors
+
+MASK = "***"
+# What a text is that is no JSON; `null` is JSON.
+_TEXT: Any = object()
+
+
+class MaskedValue(errors.Malformed):
+    """A mask was sent for something of which nothing is stored."""
+
+    title = "A mask stands for nothing"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} is '{MASK}', which stands for the value that is stored, and there is none:"
+            " send the value itself, or leave it out.",
+        )
+
+
+def variable(key: str, text: str | None) -> str | None:
+    """Return what may be shown of a variable's value."""
+    if text is None:
+        return None
+    value = _parsed(text)
+    return str(redact(text, key)) if value is _TEXT else json.dumps(redact(value, key))
+
+
+def password(text: str | None) -> str | None:
+    """Return what may be shown of a connection's password."""
+    return None if text is None else str(redact(text, "password"))
+
+
+def extra(text: str | None) -> str | None:
+    """Return what may be shown of a connection's extra, which is JSON wherever Airflow has written it.
+
+    What is no JSON is masked as a whole (`/api/v2` cannot answer then).
+    """
+    if not text:
+        return text
+    value = _parsed(text)
+    return MASK if value is _TEXT else json.dumps(redact(value))
+
+
+def kept_variable(key: str, new: str, old: str | None) -> str:
+    """Return the value to be stored for a ``new`` one, with ``old`` stored; raises `MaskedValue`.
+
+    What is shown of the old one stands for it, as a whole and inside of JSON.
+    """
+    if old is not None and new in (MASK, old, variable(key, old)):
+        return old
+    return _kept(f"The value of the variable '{key}'", new, old, key)
+
+
+def kept_password(new: str | None, old: str | None) -> str | None:
+    """Return the password to be stored for a ``new`` one, with ``old`` stored; raises `MaskedValue`."""
+    if new != MASK:
+        return new
+    if old is None:
+        raise MaskedValue("The password")
+    return old
+
+
+def kept_extra(new: str | None, old: str | None) -> str | None:
+    """Return the extra to be stored for a ``new`` one, with ``old`` stored; raises `MaskedValue`."""
+    if new is None:
+        return None
+    if old and new in (MASK, old, extra(old)):
+        return old
+    return _kept("A field of the extra", new, old, None)
+
+
+def _kept(what: str, new: str, old: str | None, name: str | None) -> str:
+    """Put what is stored where a mask stands, leaf by leaf; a text without any is returned as it was sent."""
+    if MASK not in new:
+        return new
+    if (value := _parsed(new)) is _TEXT:
+        if new == MASK:
+            raise MaskedValue(what)
+        return new
+    stored = _TEXT if old is None else _parsed(old)
+    whole = value if stored is _TEXT else merge(value, stored, name)
+    if _has_mask(whole):
+        raise MaskedValue(what)
+    return new if whole == value else json.dumps(whole)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _TEXT
+
+
+def _has_mask(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_mask(entry) for entry in value.values())
+    if isinstance(value, list):
+        return any(_has_mask(entry) for entry in value)
+    return bool(value == MASK)

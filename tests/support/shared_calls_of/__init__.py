@@ -1,0 +1,1 @@
+"""Tables of calls that both services know, one module for each noun."""
