@@ -85,7 +85,7 @@ class Policy:
         )
 
     def fault(self, address: Address, port: int, *, asks_name: bool = False) -> str | None:
-        """Return why an address must not be dialled, None for one that may."""
+        """Return why an address must not be dialled, None for one that may; port 0 asks whether any of its ports may."""
         plain = embedded(address)
         # An opening that is written as the longer form of an address opens the shorter one.
         if any(_opens(opening, one, port) for opening in self.openings for one in (plain, address)):
@@ -118,12 +118,12 @@ def embedded(address: Address) -> Address:
 
 def _opens(opening: tuple[Network, int | None], address: Address, port: int) -> bool:
     network, only = opening
-    return address in network and only in (None, port)
+    return address in network and (only is None or port in (only, 0))
 
 
 def _kind(address: Address) -> str | None:
     # Of which all bits may mean "this machine" (RFC 1122, 3.2.1.3).
-    if address.is_loopback or address.is_unspecified or int(address) >> 24 == 0 and address.version == 4:
+    if address.is_loopback or address.is_unspecified or (int(address) >> 24 == 0 and address.version == 4):
         return LOOPBACK
     if any(address in network for network in _METADATA if network.version == address.version):
         return METADATA

@@ -18,7 +18,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ class Sandbox:
             _one_of(self._places, 0),
             _one_of(self._dials, 0),
             tempfile.TemporaryDirectory(prefix=CELL_PREFIX) as place,
-            _in_memory(json.dumps(connection).encode()) as order,
+            _piped(json.dumps(connection).encode()) as order,
         ):
             Path(place).chmod(0o755)
             stage, nothing = Path(place, "stage"), Path(place, "nothing")
@@ -254,15 +254,22 @@ def _one_of(semaphore: threading.Semaphore, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _in_memory(content: bytes) -> Iterator[int]:
-    """Yield a descriptor of a file that is on no disk, and in no folder where others could find it."""
-    descriptor = os.memfd_create("connection")
+def _piped(content: bytes) -> Iterator[int]:
+    """Yield the end of a pipe from which content can be read, of any size, and by nobody else."""
+    reader, writer = os.pipe()
+    thread = threading.Thread(target=_write, args=(writer, content), daemon=True)
+    thread.start()
     try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(content)
-        yield descriptor
+        yield reader
     finally:
-        os.close(descriptor)
+        os.close(reader)
+        thread.join()
+
+
+def _write(writer: int, content: bytes) -> None:
+    with suppress(BrokenPipeError), os.fdopen(writer, "wb", buffering=0) as file:
+        while content:
+            content = content[file.write(content) :]
 
 
 def _said(command: list[str], folder: Path) -> bytes | None:

@@ -2,7 +2,7 @@
 
 It reads requests from the socket that is its standard input: a message of JSON with the writing end of a pipe for
 the answer, the reading end of one that is closed when the answer is not wanted any more and, of a connection to be
-tested, a file in memory that holds it. It ends with the socket.
+tested, the reading end of one that holds it. It ends with the socket.
 """
 
 from __future__ import annotations
@@ -76,7 +76,6 @@ def _parsing(request: dict[str, Any]) -> cell.Parsing:
 
 def _dialling(request: dict[str, Any], order: int) -> cell.Dialling:
     with os.fdopen(order, "rb") as file:
-        file.seek(0)
         connection = json.loads(file.read())
     return cell.Dialling(connection, Guard(Policy.of(request["openings"], request["own"])))
 

@@ -150,8 +150,8 @@ def run(task: Task, is_wanted: Callable[[], bool]) -> Outcome:
 def _watched(first: int, sources: Sequence[_Source], deadline: float, is_wanted: Callable[[], bool]) -> str:
     """Wait for the end of the first process, or for a reason to end it."""
     while True:
-        ended, status = os.waitpid(first, os.WNOHANG)
-        if ended:
+        status = _ending(first)
+        if status is not None:
             return _reason(os.waitstatus_to_exitcode(status))
         if time.monotonic() > deadline:
             return "timeout"
@@ -161,6 +161,14 @@ def _watched(first: int, sources: Sequence[_Source], deadline: float, is_wanted:
             return "memory"
         if not all(source.take() for source in _ready(sources, _TICK_SECONDS)):
             return "output"
+
+
+def _ending(first: int) -> int | None:
+    """Return the status of the first process when it has ended; it cannot, before all others there are buried."""
+    while True:
+        ended, status = os.waitpid(-1, os.WNOHANG)
+        if ended in (0, first):
+            return status if ended else None
 
 
 def _reason(status: int) -> str:
