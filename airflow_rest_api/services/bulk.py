@@ -6,7 +6,8 @@ answered: that is how Airflow's bulk operations speak.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -34,9 +35,22 @@ def fails_on_missing(action: Action) -> bool:
     return bool(action.get("action_on_non_existence", "fail") == "fail")
 
 
+@contextmanager
+def noting(result: Result, name: str) -> Iterator[None]:
+    """Change the object with this name inside, and note that it was, or what was said against it."""
+    try:
+        yield
+    except errors.Refusal as refusal:
+        refused(result, refusal)
+    else:
+        result["success"].append(name)
+
+
 def refused(result: Result, refusal: errors.Refusal) -> None:
-    """Note that one object was refused with 404 or 409."""
-    fail(result, 404 if isinstance(refusal, errors.NotFound) else 409, refusal.detail)
+    """Note that one object was refused with 400, 404 or 409."""
+    kinds = ((errors.Malformed, 400), (errors.NotFound, 404))
+    status = next((status for kind, status in kinds if isinstance(refusal, kind)), 409)
+    fail(result, status, refusal.detail)
 
 
 def fail(result: Result, status: int, sentence: str) -> None:

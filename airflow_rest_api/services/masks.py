@@ -96,6 +96,8 @@ def _kept(what: str, new: str, old: str | None, name: str | None) -> str:
     whole = value if stored is _TEXT else merge(value, stored, name)
     if _has_mask(whole):
         raise MaskedValue(what)
+    if old is not None and whole != value and json.dumps(whole) == json.dumps(stored):
+        return old
     return new if whole == value else json.dumps(whole)
 
 

@@ -3,6 +3,8 @@
 A row is claimed and committed before the service begins, and marked with the answer in the transaction of the
 effect itself: it is done if, and only if, the effect is. What a crash leaves between the two is a claim that
 nobody works on any more; the next call takes it over after `LEASE`.
+
+Answers are kept as Airflow keeps the values of variables: encrypted with its Fernet keys, where it has some.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import orjson
+from airflow.models.crypto import get_fernet
+from cryptography.fernet import InvalidToken
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
@@ -55,6 +59,18 @@ class StillRunning(errors.Conflict):
             "The first request with this Idempotency-Key has not ended; repeat the call for its answer."
         )
         self.retry_after = 1
+
+
+class AnswerUnreadable(errors.Conflict):
+    """The first call has succeeded or failed, and what it was answered cannot be read any more."""
+
+    title = "The first answer cannot be read any more"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The first request with this Idempotency-Key has ended, and its answer was encrypted with a Fernet key"
+            " that Airflow does not have any more; look up what became of it."
+        )
 
 
 @dataclass(frozen=True)
@@ -104,7 +120,7 @@ def claim(scope: str, fingerprint: str, *, status: int) -> Claim | Kept:
     if row.fingerprint != fingerprint:
         raise KeyReused
     if row.state == _DONE:
-        return Kept(row.status, row.body, row.headers)
+        return Kept(row.status, _opened(row.body), row.headers)
     return _take_over(row, status)
 
 
@@ -202,9 +218,20 @@ def _take_over(row: Any, status: int) -> Claim:
 
 
 def _mark(session: Session, claimed: Claim, answer: Kept) -> bool:
-    values = {"state": _DONE, "status": answer.status, "body": answer.body, "headers": dict(answer.headers)}
+    body = get_fernet().encrypt(answer.body)
+    values = {"state": _DONE, "status": answer.status, "body": body, "headers": dict(answer.headers)}
     result: Any = session.execute(update(table).where(*_mine(claimed)).values(**values))
     return bool(result.rowcount == 1)
+
+
+def _opened(body: bytes) -> bytes:
+    # What was kept before Airflow had a key is no Fernet token, all of which begin alike.
+    if not body.startswith(b"gAAAA"):
+        return body
+    try:
+        return get_fernet().decrypt(body)
+    except InvalidToken:
+        raise AnswerUnreadable from None
 
 
 def _mine(claimed: Claim) -> tuple[Any, ...]:

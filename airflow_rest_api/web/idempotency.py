@@ -40,7 +40,9 @@ class Idempotency:
         """Claim the call, or return its first answer; raises `KeyReused` and `StillRunning`."""
         caller = exchange.caller.id if exchange.caller else ""
         scope = self._hash("\0".join((caller, operation.operation_id, key)))
-        return retries.claim(scope, _fingerprint(exchange), status=operation.status)
+        # Keyed as well: whoever reads the table could guess what a body held, and see that it was right.
+        fingerprint = self._hash(_fingerprint(exchange))
+        return retries.claim(scope, fingerprint, status=operation.status)
 
     def carry_out(
         self, claimed: Claim, exchange: Exchange, work: Callable[[], flask.Response]

@@ -35,17 +35,18 @@ class _Address:
     base: str
     literals: tuple[str | None, ...]
     variables: tuple[tuple[str, int], ...]
-    # Of a path whose last value may hold slashes (`format: path`).
-    open_ended: bool
+    # Which of the segments may hold slashes (`format: path`), if any.
+    open_ended: int | None
     # The segments that are whole numbers.
     numbers: tuple[int, ...] = ()
     operations: dict[str, str] = field(default_factory=dict)
 
     def read(self, segments: list[str]) -> dict[str, str] | None:
         """Return the values of the path if it fits."""
-        if self.open_ended and len(segments) > len(self.literals):
-            last = len(self.literals) - 1
-            segments = [*segments[:last], "/".join(segments[last:])]
+        more = len(segments) - len(self.literals)
+        if self.open_ended is not None and more > 0:
+            first, after = self.open_ended, self.open_ended + more + 1
+            segments = [*segments[:first], "/".join(segments[first:after]), *segments[after:]]
         if len(segments) != len(self.literals):
             return None
         for literal, segment in zip(self.literals, segments, strict=True):
@@ -74,16 +75,16 @@ class PathTable:
         ordered = [known[path] for path in sorted(known, key=lambda path: path.replace("{", "\uffff"))]
         self._by_length: dict[int, list[_Address]] = {}
         for address in ordered:
-            if not address.open_ended:
+            if address.open_ended is None:
                 self._by_length.setdefault(len(address.literals), []).append(address)
-        self._open_ended = [address for address in ordered if address.open_ended]
+        self._open_ended = [address for address in ordered if address.open_ended is not None]
 
     def find(self, method: str, place: str, *, encoded_slash: bool = False) -> Found:
         """Find the operation of a method and a path below a door's prefix.
 
         Where several paths fit, the first that has the method counts, and the first of all says which methods are
         served (OpenAPI 3.0.3, paths object: a path without values is matched before one with values). With an
-        ``encoded_slash`` only a path fits whose last value may hold one: in ids a slash is no more allowed than
+        ``encoded_slash`` only a path fits of which a value may hold one: in ids a slash is no more allowed than
         it separates. Raises HTTPException: 404, or 405 with the methods of the address (RFC 9110 section 15.5.6).
         """
         segments = place.split("/")[1:]
@@ -121,6 +122,6 @@ def _address(base: str, path: str, document: Document, operation: Operation) -> 
         base=base,
         literals=tuple(None if name else segment for segment, name in zip(segments, names, strict=True)),
         variables=variables,
-        open_ended=any(schema.get("format") == "path" for schema in schemas.values()),
+        open_ended=next((at for name, at in variables if schemas[name].get("format") == "path"), None),
         numbers=tuple(position for name, position in variables if schemas[name].get("type") == "integer"),
     )

@@ -21,6 +21,8 @@ NOBODY_KNOWN = [f"{caller} {target}" for caller in UNKNOWN for target in OBJECTS
 ONE_DAG = ["OneDag foreign", "OneDag missing"]
 # The role that reads and changes nothing.
 VIEWER = [f"Viewer {target}" for target in OBJECTS]
+# The roles that have nothing to do with variables, connections and pools.
+NO_OP = [f"{role} {target}" for role in ("Viewer", "User", "OneDag") for target in OBJECTS]
 # What is switched off is nobody's.
 EVERYBODY = [
     *NOBODY_KNOWN,
@@ -37,6 +39,7 @@ OWN = {
     **dict.fromkeys(("get_operations", "get_operation", "cancel_operation"), NOBODY_KNOWN),
     **dict.fromkeys(("upload_file", "get_files", "get_file", "delete_file"), POWERLESS),
     "get_rendered_fields": [*NOBODY_KNOWN, *ONE_DAG],
+    "put_variable": [*NOBODY_KNOWN, *NO_OP],
     "skip_task_instance": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "refresh_dag": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "restart_failed_tasks": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],

@@ -8,6 +8,11 @@ from typing import Any
 import httpx
 
 
+def create(*entities: Any, **options: Any) -> dict[str, Any]:
+    """A body with one creation."""
+    return {"actions": [{"action": "create", "entities": list(entities), **options}]}
+
+
 def update(*entities: Any, **options: Any) -> dict[str, Any]:
     """A body with one update."""
     return {"actions": [{"action": "update", "entities": list(entities), **options}]}
@@ -24,6 +29,13 @@ def statuses(answer: dict[str, Any]) -> dict[str, Any]:
         action: result and (result["success"], [error["status_code"] for error in result["errors"]])
         for action, result in answer.items()
     }
+
+
+def told(content: Any) -> Any:
+    """An answer whose bulk results, if it has any, are without their sentences and in no order of names."""
+    if not (isinstance(content, dict) and content.keys() == {"create", "update", "delete"}):
+        return content
+    return {action: result and (sorted(result[0]), result[1]) for action, result in statuses(content).items()}
 
 
 def without_sentences(answer: httpx.Response) -> httpx.Response:

@@ -12,10 +12,13 @@ SEMANTIC = {
     "dag-id-unclear",
     "dag-run-rejected",
     "data-interval-incomplete",
+    "field-not-changeable",
     "group-needs-dag",
     "invalid-cursor",
     "invalid-log-token",
     "manual-runs-not-allowed",
+    "masked-value",
+    "name-differs",
     "options-exclusive",
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
@@ -25,6 +28,7 @@ SEMANTIC = {
     "run-has-no-logical-date",
     "selection-ambiguous",
     "task-name-unclear",
+    "teams-are-off",
 }
 PREFIX = "urn:airflow-rest-api:problem:"
 

@@ -131,6 +131,7 @@ def _secrets(session: Session) -> None:
         session.add(Connection(conn_id=name, **place, password=password, extra=json.dumps(extra)))
     for key, value in VARIABLES.items():
         session.add(Variable(key, value))
+    session.add(Variable("target_table", "warehouse.events", "Where the events go."))
 
 
 def _deferral(session: Session) -> None:

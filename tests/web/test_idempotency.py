@@ -134,6 +134,22 @@ class TestTriggering:
         rest.post(RUNS, json=NOW, headers=keyed(key))
         assert key not in str(kept())
 
+    def test_answers_are_encrypted_and_those_in_clear_are_still_read(self, rest, key):
+        first = rest.post(RUNS, json=NOW, headers=keyed(key))
+        assert b"dag_run_id" not in kept()[0].body
+        with unit_of_work() as session:
+            session.execute(update(table).values(body=first.content))
+        assert rest.post(RUNS, json=NOW, headers=keyed(key)).content == first.content
+
+    def test_an_answer_under_a_lost_key_is_no_reason_to_do_it_again(self, rest, key):
+        rest.post(RUNS, json=NOW, headers=keyed(key))
+        before = runs_of()
+        with unit_of_work() as session:
+            session.execute(update(table).values(body=b"gAAAAA of another key"))
+        answer = rest.post(RUNS, json=NOW, headers=keyed(key))
+        assert (answer.status_code, runs_of()) == (409, before)
+        assert answer.json()["type"].endswith(":answer-unreadable")
+
     def test_an_answer_that_was_lost_after_the_commit_is_found(self, rest, key, monkeypatch):
         """The process dies between the effect and the answer."""
         from airflow_rest_api.web import answers

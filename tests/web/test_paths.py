@@ -27,6 +27,12 @@ PATHS = {
     "/things/{thing_id}/skip": {
         "post": operation("skip_thing", parameters=[parameter("thing_id", "path", type="string")])
     },
+    "/values/{key}": {
+        "get": operation("get_value", parameters=[parameter("key", "path", type="string", format="path")])
+    },
+    "/values/{key}/reveal": {
+        "post": operation("reveal_value", parameters=[parameter("key", "path", type="string", format="path")])
+    },
     "/files/{root}/{path}": {
         "get": operation(
             "get_file",
@@ -98,3 +104,14 @@ def test_a_path_in_the_last_place_keeps_its_slashes(table):
     assert table.find("GET", "/v1/files/dags/c.py").arguments == {"root": "dags", "path": "c.py"}
     assert refusal(table, "GET", "/v1/files/dags").status_code == 404
     assert refusal(table, "GET", "/v1/files//c.py").status_code == 404
+
+
+@pytest.mark.parametrize("key", ["a", "a/b", "a//b", "/a", "a/reveal", "reveal/reveal", ".."])
+def test_a_value_with_slashes_may_stand_before_a_literal(table, key):
+    assert table.find("GET", f"/v1/values/{key}") == Found("/v1", "get_value", {"key": key})
+    assert table.find("POST", f"/v1/values/{key}/reveal") == Found("/v1", "reveal_value", {"key": key})
+
+
+def test_the_literal_alone_is_no_value(table):
+    for place in ("/v1/values/reveal", "/v1/values//reveal"):
+        assert refusal(table, "POST", place).headers == {"Allow": "GET, HEAD"}

@@ -1,0 +1,1 @@
+"""Variables, connections and pools have much in common: what callers read, make, change, replace and delete by name."""

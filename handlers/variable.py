@@ -1,0 +1,48 @@
+"""Variable: the operations of `openapi/paths/variable.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_rest_api.services import variable as service
+from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.states import Precondition, Stated
+
+Json = dict[str, Any]
+
+
+def get_variables(caller: Caller, **query: Any) -> Json:
+    """List variables."""
+    return service.get_variables(query=query, caller=caller)
+
+
+def post_variable(body: Json) -> Stated:
+    """Create a variable."""
+    return service.post_variable(body=body)
+
+
+def bulk_variables(body: Json, caller: Caller) -> Json:
+    """Create, change or delete many variables."""
+    return service.bulk_variables(body=body, caller=caller)
+
+
+def get_variable(variable_key: str) -> Stated:
+    """Get a variable."""
+    return service.get_variable(variable_key)
+
+
+def patch_variable(
+    variable_key: str, update_mask: list[str] | None, body: Json, precondition: Precondition
+) -> Stated:
+    """Change a variable."""
+    return service.patch_variable(variable_key, body=body, mask=update_mask, precondition=precondition)
+
+
+def put_variable(variable_key: str, body: Json, precondition: Precondition, caller: Caller) -> Stated:
+    """Create or replace a variable."""
+    return service.put_variable(variable_key, body=body, precondition=precondition, caller=caller)
+
+
+def delete_variable(variable_key: str, precondition: Precondition) -> None:
+    """Delete a variable."""
+    service.delete_variable(variable_key, precondition=precondition)
