@@ -40,6 +40,7 @@ OWN = {
     **dict.fromkeys(("upload_file", "get_files", "get_file", "delete_file"), POWERLESS),
     "get_rendered_fields": [*NOBODY_KNOWN, *ONE_DAG],
     "put_variable": [*NOBODY_KNOWN, *NO_OP],
+    "put_connection": [*NOBODY_KNOWN, *NO_OP],
     "skip_task_instance": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "refresh_dag": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
     "restart_failed_tasks": [*NOBODY_KNOWN, *VIEWER, *ONE_DAG],
@@ -52,6 +53,7 @@ OWN = {
     "refresh_all_dags": [*NOBODY_KNOWN, *VIEWER, "OneDag own", *ONE_DAG],
     **dict.fromkeys(("get_deployments", "get_deployment"), NOBODY_KNOWN),
     **dict.fromkeys(("deploy_dag", "rollback_deployment", "validate_dag", "test_task"), EVERYBODY),
+    "reveal_connection": EVERYBODY,
     "logout": [f"{caller} own" for caller in UNKNOWN],
 }
 SECRETS = ("login", "refresh_token")

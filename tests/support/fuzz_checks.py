@@ -8,10 +8,14 @@ from schemathesis import GenerationMode
 # Well-formed requests may still mean nothing; these are the types that say so, all others are faults of the contract.
 SEMANTIC = {
     "bad-path",
+    # Beyond ASCII, only letters and digits are for connections.
+    "connection-id-not-allowed",
     "dag-has-import-errors",
     "dag-id-unclear",
     "dag-run-rejected",
     "data-interval-incomplete",
+    # The extra of a connection is JSON as a text.
+    "extra-not-an-object",
     "field-not-changeable",
     "group-needs-dag",
     "invalid-cursor",

@@ -23,6 +23,17 @@ from tests.support.canaries import CONNECTIONS, VARIABLES
 from tests.support.scenario import SCENARIO, Run
 from tests.support.seed_runs import day, one
 
+EXAMPLE_CONNECTION = {
+    "conn_id": "example_mirror",
+    "conn_type": "http",
+    "description": "A mirror of the reports.",
+    "host": "mirror.invalid",
+    "login": "airflow",
+    "schema": "https",
+    "port": 8443,
+    "password": "made-up-password",
+    "extra": json.dumps({"region": "north", "api_token": "made-up-token"}),
+}
 LOGGED = {"event": "Rows: 42", "level": "info", "logger": "task.stdout"}
 
 
@@ -129,6 +140,8 @@ def _secrets(session: Session) -> None:
     for name, (password, extra) in CONNECTIONS.items():
         place = {"conn_type": "http", "host": f"{name}.invalid", "login": "airflow"}
         session.add(Connection(conn_id=name, **place, password=password, extra=json.dumps(extra)))
+    # The connection that the contract's examples speak of, and that may be revealed: nobody looks for its secrets.
+    session.add(Connection(**EXAMPLE_CONNECTION))
     for key, value in VARIABLES.items():
         session.add(Variable(key, value))
     session.add(Variable("target_table", "warehouse.events", "Where the events go."))

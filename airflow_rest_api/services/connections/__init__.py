@@ -1,0 +1,1 @@
+"""Connections: how Airflow stores them, and what callers may send and see of them."""
