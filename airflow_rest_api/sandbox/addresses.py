@@ -85,7 +85,7 @@ class Policy:
         )
 
     def fault(self, address: Address, port: int, *, asks_name: bool = False) -> str | None:
-        """Return why an address must not be dialled, None for one that may; port 0 asks whether any of its ports may."""
+        """Return why an address must not be dialled, None for one that may; port 0 stands for any of its ports."""
         plain = embedded(address)
         # An opening that is written as the longer form of an address opens the shorter one.
         if any(_opens(opening, one, port) for opening in self.openings for one in (plain, address)):

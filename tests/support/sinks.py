@@ -19,10 +19,12 @@ class Sink:
 
 
 @contextmanager
-def sink(answer: bytes = b"", *, kind: socket.SocketKind = socket.SOCK_STREAM) -> Iterator[Sink]:
+def sink(
+    answer: bytes = b"", *, host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM
+) -> Iterator[Sink]:
     """A sink that sends ``answer`` to whoever dials it, and closes when the caller has said something."""
     with socket.socket(type=kind) as server:
-        server.bind(("127.0.0.1", 0))
+        server.bind((host, 0))
         met = Sink(server.getsockname()[1])
         if kind == socket.SOCK_STREAM:
             server.listen()
