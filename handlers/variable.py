@@ -7,6 +7,7 @@ from typing import Any
 from airflow_rest_api.services import variable as service
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.states import Precondition, Stated
+from airflow_rest_api.services.variables import variable_sources
 
 Json = dict[str, Any]
 
@@ -26,9 +27,9 @@ def bulk_variables(body: Json, caller: Caller) -> Json:
     return service.bulk_variables(body=body, caller=caller)
 
 
-def get_variable(variable_key: str) -> Stated:
+def get_variable(variable_key: str, source: str) -> Stated | Json:
     """Get a variable."""
-    return service.get_variable(variable_key)
+    return variable_sources.get_variable(variable_key, source=source)
 
 
 def patch_variable(
@@ -46,3 +47,10 @@ def put_variable(variable_key: str, body: Json, precondition: Precondition, call
 def delete_variable(variable_key: str, precondition: Precondition) -> None:
     """Delete a variable."""
     service.delete_variable(variable_key, precondition=precondition)
+
+
+def reveal_variable(variable_key: str, source: str, body: Json) -> Json:
+    """Reveal the value of a variable."""
+    # The reason is for the audit, which has read it by now.
+    del body
+    return variable_sources.reveal_variable(variable_key, source=source)

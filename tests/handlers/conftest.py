@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import pytest
 
-from tests.support import parser, processor, template
+from tests.conftest import application, in_process
+from tests.support import clients, parser, processor, template
 from tests.support.processor import source
 from tests.support.twins import assert_alike
 
@@ -61,6 +64,15 @@ def heard() -> Iterator[list[tuple[str, ...]]]:
     manager.pm.register(listener)
     yield events
     manager.pm.unregister(listener)
+
+
+@pytest.fixture(scope="session")
+def revealing(token) -> Iterator[clients.Client]:
+    """A client of a service that has revealing switched on; for tests with the mark `in_process`."""
+    with mock.patch.dict(os.environ, {"AIRFLOW__REST_API__REVEAL_ENABLED": "True"}):
+        built = application()
+    with in_process(built) as http:
+        yield clients.Client(http, clients.REST, token)
 
 
 @pytest.fixture(scope="session")

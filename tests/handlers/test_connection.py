@@ -13,8 +13,6 @@ from airflow.utils.session import create_session
 from cryptography.fernet import Fernet
 from sqlalchemy import update as changing
 
-from tests.conftest import application, in_process
-from tests.support import clients
 from tests.support.bulk import create, delete, statuses, told, update
 from tests.support.seed_rows import EXAMPLE_CONNECTION
 from tests.support.shared_calls import assert_alike
@@ -311,15 +309,6 @@ class TestBulkConnections:
         assert rest.get(PATH).json()["port"] == 5
 
 
-@pytest.fixture(scope="module")
-def able(token):
-    """A client of a service that has revealing switched on."""
-    with mock.patch.dict(os.environ, {"AIRFLOW__REST_API__REVEAL_ENABLED": "True"}):
-        built = application()
-    with in_process(built) as http:
-        yield clients.Client(http, clients.REST, token)
-
-
 @pytest.mark.in_process
 class TestRevealConnection:
     def test_it_is_switched_off_unless_told_otherwise(self, rest):
@@ -327,11 +316,11 @@ class TestRevealConnection:
         assert (answer.status_code, answer.json()["switch"]) == (403, "reveal_enabled")
 
     @pytest.mark.parametrize("role", ["op", "user", "viewer"])
-    def test_it_takes_the_power_to_reveal(self, able, role):
-        assert kind(able.post(REVEAL, json=REASON, role=role)) == (403, "power-missing")
+    def test_it_takes_the_power_to_reveal(self, revealing, role):
+        assert kind(revealing.post(REVEAL, json=REASON, role=role)) == (403, "power-missing")
 
-    def test_the_connection_is_answered_in_clear(self, able, rest):
-        answer = able.post(REVEAL, json=REASON)
+    def test_the_connection_is_answered_in_clear(self, revealing, rest):
+        answer = revealing.post(REVEAL, json=REASON)
         masked = rest.get("/connections/example_mirror").json()
         clear = {name: EXAMPLE_CONNECTION[name] for name in ("password", "extra")}
         uri = Connection(**EXAMPLE_CONNECTION).get_uri()
@@ -339,17 +328,17 @@ class TestRevealConnection:
         assert answer.headers["Cache-Control"] == "no-store"
 
     @pytest.mark.parametrize("body", [{}, {"reason": ""}, {"reason": None}, {"reason": "x" * 1001}, None])
-    def test_a_reason_is_needed(self, able, body):
-        assert able.post(REVEAL, json=body).status_code == 400
+    def test_a_reason_is_needed(self, revealing, body):
+        assert revealing.post(REVEAL, json=body).status_code == 400
 
-    def test_what_is_not_there_or_cannot_be_decrypted_is_not_revealed(self, able, made):
-        assert kind(able.post("/connections/none/reveal", json=REASON)) == (404, "connection-not-found")
+    def test_what_is_not_there_or_cannot_be_decrypted_is_not_revealed(self, revealing, made):
+        assert kind(revealing.post("/connections/none/reveal", json=REASON)) == (404, "connection-not-found")
         locked_away()
-        refused = able.post(f"{PATH}/reveal", json=REASON)
+        refused = revealing.post(f"{PATH}/reveal", json=REASON)
         assert kind(refused) == (409, "connection-not-decryptable")
 
-    def test_the_event_log_tells_who_and_why_and_not_what(self, able, rest):
-        able.post(REVEAL, json=REASON)
+    def test_the_event_log_tells_who_and_why_and_not_what(self, revealing, rest):
+        revealing.post(REVEAL, json=REASON)
         params = {"event": "reveal_connection", "order_by": ["-when"], "limit": 2}
         rows = [
             json.loads(row["extra"]) for row in rest.get("/eventLogs", params=params).json()["event_logs"]
@@ -359,11 +348,11 @@ class TestRevealConnection:
         assert rows[1]["reason"] == "It moves."
         assert "made-up" not in json.dumps(rows)
 
-    def test_no_connection_that_airflow_could_not_read_is_written_in_one_line(self, able, made):
+    def test_no_connection_that_airflow_could_not_read_is_written_in_one_line(self, revealing, made):
         table = Connection.__table__
         with create_session(scoped=False) as session:
             values = {"extra": "no JSON", "is_extra_encrypted": False}
             session.execute(changing(table).where(table.c.conn_id == "made").values(**values))
-        answer = able.post(f"{PATH}/reveal", json=REASON).json()
+        answer = revealing.post(f"{PATH}/reveal", json=REASON).json()
         assert (answer["extra"], answer["uri"]) == ("no JSON", None)
-        assert able.get(PATH).json()["extra"] == "***"
+        assert revealing.get(PATH).json()["extra"] == "***"

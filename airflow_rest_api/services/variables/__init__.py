@@ -1,0 +1,1 @@
+"""Variables, beyond what all named objects have in common."""
