@@ -1,1 +1,1 @@
-"""The sandbox: where files that callers send are parsed, in a process that can neither see nor reach this service."""
+"""The sandbox: where callers' files are parsed and connections tested, by processes that can reach nothing of this service."""

@@ -136,13 +136,29 @@ class TestTestConnection:
             assert next(iter(change)).replace("conn_type", "type")[:4] in answer.json()["detail"]
         assert server.connections == 0
 
-    def test_who_brings_a_password_gets_nothing_of_what_is_stored(self, tester, server, stored):
-        answer = tester.post(
-            PATH,
-            json={**stored, "host": ALLOWED, "schema": "log_in", "login": "other", "password": "my own word"},
+    def test_who_brings_the_secrets_gets_none_of_those_that_are_stored(self, tester, server, stored):
+        body = {**stored, "login": "other", "password": "my own word"}
+        answer = tester.post(PATH, json=body)
+        assert refusal(answer) == (400, "credentials-needed")
+        assert "send the extra" in answer.json()["detail"]
+        assert refusal(tester.post(PATH, json={**body, "extra": '{"api_token": "***"}'})) == (
+            400,
+            "masked-value",
         )
-        assert answer.json()["status"] is True
-        assert server.received.decode() == "other my own word None"
+        assert tester.post(PATH, json={**body, "extra": "{}"}).json()["status"] is True
+        assert server.received.decode() == "other my own word {}"
+
+    def test_nothing_of_what_is_stored_is_used_for_another_port(self, tester, stored):
+        with sink(host=ALLOWED) as other:
+            moved = {
+                **stored,
+                "port": other.port,
+                "host": ALLOWED,
+                "schema": "log_in",
+                "password": "my own word",
+            }
+            assert tester.post(PATH, json=moved).json()["status"] is True
+        assert other.received.decode() == "None my own word None"
 
     def test_another_password_alone_goes_where_the_rest_of_it_is_stored_for(self, tester, server, stored):
         assert tester.post(PATH, json={**stored, "password": "my-new-word"}).json()["status"] is True

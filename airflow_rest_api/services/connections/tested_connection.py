@@ -32,10 +32,10 @@ class CredentialsNeeded(errors.Malformed):
 
     title = "The credentials are needed"
 
-    def __init__(self, connection_id: str, names: list[str]) -> None:
+    def __init__(self, connection_id: str, names: list[str], needed: str) -> None:
         super().__init__(
             f"The connection '{connection_id}' is stored with another {' and another '.join(names)}, so its secrets"
-            " are not used for this test: send the password to test with.",
+            f" are not used for this test: send the {needed} to test with.",
             connection_id=connection_id,
         )
 
@@ -48,11 +48,14 @@ def fields(body: Mapping[str, Any], caller: Caller) -> Entry:
     stored = _stored(body["connection_id"], caller)
     if stored is None:
         return _own(body)
-    if _has_secrets(stored) and (changed := _changed(body, stored)):
-        if not _brings_password(body):
-            raise CredentialsNeeded(body["connection_id"], changed)
-        return _own(body)
-    return _merged(body, stored)
+    changed = _changed(body, stored)
+    is_moved = bool({"host", "port"} & set(changed))
+    if not is_moved and not (changed and _has_secrets(stored)):
+        return _merged(body, stored)
+    if not _brings_password(body):
+        raise CredentialsNeeded(body["connection_id"], changed, "password")
+    # As in Airflow: of what is stored for another host, nothing is used.
+    return _own(body) if is_moved else _merged(body, _without_secrets(body, stored, changed))
 
 
 def secrets(tested: Mapping[str, Any]) -> set[str]:
@@ -90,6 +93,13 @@ def _merged(body: Mapping[str, Any], stored: Entry) -> Entry:
     if "extra" in body:
         kept["extra"] = masks.kept_extra(_extra(body), stored["extra"])
     return kept
+
+
+def _without_secrets(body: Mapping[str, Any], stored: Entry, changed: list[str]) -> Entry:
+    extra, shown = _extra_and_shown(stored["extra"])
+    if extra != shown and "extra" not in body:
+        raise CredentialsNeeded(body["connection_id"], changed, "extra")
+    return {**stored, "password": None, "extra": stored["extra"] if extra == shown else None}
 
 
 def _extra(body: Mapping[str, Any]) -> str | None:
