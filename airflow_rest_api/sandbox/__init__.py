@@ -1,1 +1,1 @@
-"""The sandbox: where callers' files are parsed and connections tested, by processes that can reach nothing of this service."""
+"""The sandbox: files of callers are parsed and connections tested in here, out of reach of all that this service has."""
