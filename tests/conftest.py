@@ -42,6 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--service-home", type=Path, help="the AIRFLOW_HOME that the server of --service-url runs in"
     )
+    group.addoption(
+        "--in-full", action="store_true", help="run the tests of all operations against both kinds of servers"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -133,11 +133,19 @@ import pytest
 def test_costly(number, worker_id):
     import time
     time.sleep(0.2)
+
+@pytest.mark.parametrize("number", range(4))
+def test_short(number):
+    pass
+
+@pytest.mark.timeout(900)
+def test_long():
+    pass
 """
 
 
 class TestGroups:
-    def test_tests_that_share_something_costly_stay_on_one_worker(self, tmp_path):
+    def test_they_stay_on_one_worker_and_what_may_take_long_comes_before_the_rest(self, tmp_path):
         (tmp_path / "test_grouped.py").write_text(GROUPED)
         hooks = "from tests.support import grouping\n\n"
         hooks += "def pytest_collection_modifyitems(config, items):\n    grouping.keep_groups_together(config, items)\n"
@@ -149,4 +157,6 @@ class TestGroups:
             command, env=variables, capture_output=True, text=True, timeout=60, check=False
         )
         assert result.returncode == 0, result.stdout
-        assert len(set(re.findall(r"\[(gw\d)\]", result.stdout))) == 1, result.stdout
+        assert len(set(re.findall(r"\[(gw\d)\].*test_costly", result.stdout))) == 1, result.stdout
+        singles = re.findall(r"\[gw\d\].*test_(short|long)", result.stdout)
+        assert singles == ["long", *["short"] * 4], result.stdout

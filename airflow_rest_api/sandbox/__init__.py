@@ -1,1 +1,1 @@
-"""The sandbox: files of callers are parsed and connections tested in here, out of reach of all that this service has."""
+"""The sandbox: files of callers are parsed and connections tested here, out of reach of all that this service has."""

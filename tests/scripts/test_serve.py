@@ -308,7 +308,7 @@ class TestFirstLife:
     def test_the_readmes_calls_about_runs_and_tasks_do_what_they_say(
         self, first_life: Life, finished_run: str
     ) -> None:
-        commands = readme_commands(first_life.home) + readme_block("example_bash_operator")
+        commands = readme_commands(first_life.home) + readme_block("runme_0")
         done = subprocess.run(
             ["sh", "-eu", "-c", commands],
             env=environment(), capture_output=True, text=True, timeout=220, check=True,
@@ -319,6 +319,22 @@ class TestFirstLife:
         assert (ran.startswith("manual__"), state) == (True, "succeeded")
         assert "causes" in explanation
         assert "'still_alive': 0" in result
+
+    def test_the_readmes_calls_about_backfills_do_what_they_say(
+        self, first_life: Life, finished_run: str
+    ) -> None:
+        commands = readme_commands(first_life.home) + readme_block("/backfills")
+        done = subprocess.run(
+            ["sh", "-eu", "-c", commands],
+            env=environment(), capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        runs, _progress, completed, resumed = done.stdout.splitlines()[-4:]
+        assert runs.count("logical_date") == 5
+        assert completed.startswith("20")
+        assert "'total': 5" in resumed
+        with first_life.client() as client:
+            (left,) = client.get("/backfills", params={"active": True}).json()["backfills"]
+            assert client.put(f"/backfills/{left['id']}/cancel").status_code == 200
 
     def test_the_next_run_runs_what_was_deployed_and_a_broken_file_interrupts_nothing(
         self, first_life: Life, finished_run: str

@@ -7,26 +7,38 @@ from schemathesis import GenerationMode
 
 # Well-formed requests may still mean nothing; these are the types that say so, all others are faults of the contract.
 SEMANTIC = {
+    "backfill-dates-out-of-range",
+    "backfill-runs-not-allowed",
     "bad-path",
     # Beyond ASCII, only letters and digits are for connections.
     "connection-id-not-allowed",
     "dag-has-import-errors",
     "dag-id-unclear",
+    "dag-non-periodic-schedule",
     "dag-run-rejected",
     "data-interval-incomplete",
+    "default-pool-fixed",
+    "default-pool-not-deletable",
     # The extra of a connection is JSON as a text.
     "extra-not-an-object",
     "field-not-changeable",
     "group-needs-dag",
+    "invalid-backfill-conf",
+    "invalid-backfill-date",
+    "invalid-backfill-date-range",
+    "invalid-backfill-direction",
     "invalid-cursor",
     "invalid-log-token",
+    "invalid-reprocess-behavior",
     "manual-runs-not-allowed",
     "masked-value",
     "name-differs",
+    "no-backfill-runs-to-create",
     "options-exclusive",
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
     "partition-days-need-dag",
+    "pool-incomplete",
     "refresh-token-missing",
     "review-of-unknown",
     "run-has-no-logical-date",

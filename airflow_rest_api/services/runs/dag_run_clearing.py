@@ -210,14 +210,14 @@ def _cleared(session: Session, names: RunNames, options: Clearing, caller: Calle
     return number
 
 
-def on_latest_version(session: Session, dag_id: str, wish: bool | None) -> bool:
+def on_latest_version(session: Session, dag_id: str, wish: bool | None, *, otherwise: bool = False) -> bool:
     """Return what was asked for, or else what the DAG, or else `[core] rerun_with_latest_version` says.
 
-    Raises `DagNotFound`.
+    Where none of them says anything it is ``otherwise``. Raises `DagNotFound`.
     """
     if wish is not None:
         return wish
     of_dag: bool | None = structure.read_latest(dag_id, session).rerun_with_latest_version
     if of_dag is not None:
         return of_dag
-    return conf.getboolean("core", "rerun_with_latest_version", fallback=False)
+    return conf.getboolean("core", "rerun_with_latest_version", fallback=otherwise)

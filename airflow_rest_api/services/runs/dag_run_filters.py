@@ -40,7 +40,7 @@ def sorting(dialect: str) -> Sorting:
     """Return what lists of runs may be ordered by on this kind of database."""
     columns = {name: RUN.c[name] for name in (*_BATCH_ORDERS, "partition_date")}
     return Sorting(
-        columns={**columns, "dag_run_id": RUN.c.run_id, "duration": _duration(dialect)},
+        columns={**columns, "dag_run_id": RUN.c.run_id, "duration": duration(dialect)},
         primary_key=("id", RUN.c.id),
     )
 
@@ -80,7 +80,7 @@ def _with_bounds(query: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in query.items() if not (name.startswith("duration_") and not value)}
 
 
-def _duration(dialect: str) -> ColumnElement[Any]:
+def duration(dialect: str) -> ColumnElement[Any]:
     """Return the seconds from start to end; null for what has not ended."""
     start, end = RUN.c.start_date, RUN.c.end_date
     if dialect == "mysql":
@@ -102,7 +102,7 @@ def _filters(dialect: str) -> listing.Filters:
         },
         **listing.ranges("start_date", RUN.c.start_date, open_ended=True),
         **listing.ranges("end_date", RUN.c.end_date, open_ended=True),
-        **listing.ranges("duration", _duration(dialect)),
+        **listing.ranges("duration", duration(dialect)),
         "conf_contains": listing.contains(RUN.c.conf),
         "run_type": listing.any_of(RUN.c.run_type),
         "state": listing.any_of(RUN.c.state),
@@ -128,7 +128,7 @@ def _batch_filters(dialect: str) -> listing.Filters:
             for column in columns
             for name, clause in listing.ranges(column, RUN.c[column]).items()
         },
-        **listing.ranges("duration", _duration(dialect)),
+        **listing.ranges("duration", duration(dialect)),
         "conf_contains": listing.contains(RUN.c.conf),
     }
 

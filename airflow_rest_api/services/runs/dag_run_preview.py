@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from airflow_rest_api.services.dags import structure
 from airflow_rest_api.services.explaining import holding
+from airflow_rest_api.services.runs import selection
 from airflow_rest_api.services.runs.dag_run_rows import Entry
 from airflow_rest_api.services.runs.selection import Selection
 
@@ -36,15 +37,7 @@ def of(session: Session, entry: Entry, selected: Selection | None) -> dict[str, 
         ],
         "starts_after": entry["run_after"],
         "waits_for_previous_run": sorted(set(_held_by_the_past(session, dag, runs))),
-        **(_marks(selected) if selected else {}),
-    }
-
-
-def _marks(selected: Selection) -> dict[str, list[str]]:
-    return {
-        "task_ids": sorted(selected.task_ids),
-        "marked_success": sorted(selected.marked_success),
-        "marked_skipped": sorted(selected.marked_skipped),
+        **(selection.marks(selected) if selected else {}),
     }
 
 

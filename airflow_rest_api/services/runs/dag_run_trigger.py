@@ -80,7 +80,7 @@ def _trigger(
     entry = {**dag_run_rows.by_ids(session, [run.id])[0], **_times(run)}
     if selected is None:
         return entry, None
-    selection.carry_out(session, run, selected)
+    selection.carry_out(session, [run], selected)
     return selection_outcome.told(session, entry), selected
 
 

@@ -6,7 +6,7 @@ to succeed, or it would never be started; the rest is skipped. None of them has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -121,24 +121,38 @@ def of(dag: SerializedDAG, body: Mapping[str, Any], map_index: int | None = None
     )
 
 
-def carry_out(session: Session, run: DagRun, selected: Selection) -> None:
-    """End all task instances of a new run that are not selected, and remember what was selected.
+def carry_out(session: Session, runs: Sequence[DagRun], selected: Selection) -> None:
+    """End all task instances of new runs of one DAG that are not selected, and remember what was selected.
 
-    It has to happen in the transaction that makes the run.
+    It has to happen in the transaction that makes the runs.
     """
-    _mark(session, run, selected.marked_success, TaskInstanceState.SUCCESS)
-    _mark(session, run, selected.marked_skipped, TaskInstanceState.SKIPPED)
-    if selected.map_index is not None:
-        others = _TASK_INSTANCE.c.map_index != selected.map_index
-        _mark(session, run, selected.task_ids, TaskInstanceState.SKIPPED, others)
+    for start in range(0, len(runs), _CHUNK):
+        _carry_out(session, runs[start : start + _CHUNK], selected)
     selection_outcome.remember(
         session,
-        run,
+        runs,
         task_ids=sorted(selected.task_ids),
         first=sorted(selected.first),
         map_index=selected.map_index,
         warnings=[warning.told() for warning in selected.warnings],
     )
+
+
+def marks(selected: Selection) -> dict[str, list[str]]:
+    """Tell what becomes of the tasks of a run that the selection is carried out on."""
+    return {
+        "task_ids": sorted(selected.task_ids),
+        "marked_success": sorted(selected.marked_success),
+        "marked_skipped": sorted(selected.marked_skipped),
+    }
+
+
+def _carry_out(session: Session, runs: Sequence[DagRun], selected: Selection) -> None:
+    _mark(session, runs, selected.marked_success, TaskInstanceState.SUCCESS)
+    _mark(session, runs, selected.marked_skipped, TaskInstanceState.SKIPPED)
+    if selected.map_index is not None:
+        others = _TASK_INSTANCE.c.map_index != selected.map_index
+        _mark(session, runs, selected.task_ids, TaskInstanceState.SKIPPED, others)
 
 
 def _selected(dag: SerializedDAG, body: Mapping[str, Any]) -> frozenset[str]:
@@ -208,7 +222,7 @@ def _inside(dag: SerializedDAG, task_id: str, task_ids: frozenset[str]) -> bool:
 
 def _mark(
     session: Session,
-    run: DagRun,
+    runs: Sequence[DagRun],
     task_ids: frozenset[str],
     state: TaskInstanceState,
     *further: ColumnElement[bool],
@@ -216,7 +230,8 @@ def _mark(
     now = timezone.utcnow()
     ended = {"state": state, "start_date": now, "end_date": now, "duration": 0.0}
     names = sorted(task_ids)
-    mine = (_TASK_INSTANCE.c.dag_id == run.dag_id, _TASK_INSTANCE.c.run_id == run.run_id, *further)
+    of_runs = _TASK_INSTANCE.c.run_id.in_([run.run_id for run in runs])
+    mine = (_TASK_INSTANCE.c.dag_id == runs[0].dag_id, of_runs, *further)
     for start in range(0, len(names), _CHUNK):
         chunk = _TASK_INSTANCE.c.task_id.in_(names[start : start + _CHUNK])
         session.execute(update(_TASK_INSTANCE).where(*mine, chunk).values(ended))

@@ -6,8 +6,8 @@ and so it succeeds whatever happened to the selected ones.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.models.dagrun import DagRun
@@ -15,6 +15,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy import and_, delete, insert, select
 from sqlalchemy.orm import Session
+from sqlalchemy.sql import ColumnElement
 
 from airflow_rest_api.services.runs.dag_run_rows import RUN, Entry
 from airflow_rest_api.storage.tables import selection as table
@@ -27,26 +28,23 @@ _SAME_RUN = and_(RUN.c.id == table.c.dag_run, RUN.c.created_at == table.c.create
 
 def remember(
     session: Session,
-    run: DagRun,
+    runs: Sequence[DagRun],
     *,
     task_ids: Sequence[str],
     first: Sequence[str],
     map_index: int | None,
     warnings: Sequence[Any],
 ) -> None:
-    """Note which tasks of a run were selected, and forget the selections of runs that were deleted."""
-    gone = ~select(RUN.c.id).where(_SAME_RUN).exists()
-    session.execute(delete(table).where(gone | (table.c.dag_run == run.id)))
-    session.execute(
-        insert(table).values(
-            dag_run=run.id,
-            created_at=run.created_at,
-            task_ids=list(task_ids),
-            first_task_ids=list(first),
-            map_index=map_index,
-            warnings=list(warnings),
-        )
-    )
+    """Note which tasks of runs were selected, and forget the selections of runs that were deleted."""
+    session.execute(delete(table).where(~select(RUN.c.id).where(_SAME_RUN).exists()))
+    noted = {
+        "task_ids": list(task_ids),
+        "first_task_ids": list(first),
+        "map_index": map_index,
+        "warnings": list(warnings),
+    }
+    rows = [{"dag_run": run.id, "created_at": run.created_at, **noted} for run in runs]
+    session.execute(insert(table), rows)
 
 
 def told(session: Session, entry: Entry) -> Entry:
@@ -64,6 +62,34 @@ def told(session: Session, entry: Entry) -> Entry:
         "warnings": found.warnings,
     }
     return {**entry, "selection": answer}
+
+
+def of_runs(session: Session, runs: Sequence[ColumnElement[bool]]) -> Entry | None:
+    """Return what was selected of runs that were made alike, and how many of them came to each outcome.
+
+    ``runs`` are conditions on the table of runs. None where no task was selected of any of them.
+    """
+    selected = (table.c.task_ids, table.c.first_task_ids, table.c.warnings)
+    statement = select(RUN.c.run_id, RUN.c.state, *selected).select_from(RUN.join(table, _SAME_RUN))
+    found = session.execute(statement.where(*runs)).all()
+    if not found:
+        return None
+    instances = _instances_by_run(session, runs, found[0].task_ids)
+    outcomes = Counter(_outcome(row.state, instances[row.run_id], row) for row in found)
+    return {"task_ids": found[0].task_ids, "outcomes": dict(outcomes), "warnings": found[0].warnings}
+
+
+def _instances_by_run(
+    session: Session, runs: Sequence[ColumnElement[bool]], task_ids: Sequence[str]
+) -> Mapping[str, list[tuple[str, str | None, int]]]:
+    column = _TASK_INSTANCE.c
+    same_run = and_(column.dag_id == RUN.c.dag_id, column.run_id == RUN.c.run_id)
+    statement = select(column.run_id, column.task_id, column.state, column.try_number)
+    statement = statement.join_from(RUN, _TASK_INSTANCE, same_run).where(*runs, column.task_id.in_(task_ids))
+    found: dict[str, list[tuple[str, str | None, int]]] = defaultdict(list)
+    for run_id, task_id, state, tries in session.execute(statement):
+        found[run_id].append((task_id, state, tries))
+    return found
 
 
 def _instances(session: Session, entry: Entry, found: Any) -> list[tuple[str, str | None, int]]:

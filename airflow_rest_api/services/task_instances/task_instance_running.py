@@ -130,7 +130,7 @@ def _isolated(session: Session, run: DagRun, task_id: str, map_index: int, calle
     selected = selection.of(dag, {"task_ids": [task_id]}, map_index if map_index >= 0 else None)
     body = {"conf": run.conf or {}, "partition_key": run.partition_key}
     made = dag_run_creation.made(session, dag, body, caller)
-    selection.carry_out(session, made, selected)
+    selection.carry_out(session, [made], selected)
     instance = _instance(session, dag, made, task_id, map_index)
     warnings = [warning.told() for warning in selected.warnings]
     return _answer(session, made, instance, caller, isolated=True, warnings=warnings)
