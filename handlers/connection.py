@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow_rest_api.services import connection as service
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.exchange import connection_exchange
 from airflow_rest_api.services.states import Precondition, Stated
 
 Json = dict[str, Any]
@@ -53,3 +54,13 @@ def reveal_connection(connection_id: str, body: Json) -> Json:
     # The reason is for the audit, which has read it by now.
     del body
     return service.reveal_connection(connection_id)
+
+
+def export_connections(caller: Caller, **query: Any) -> str:
+    """Export connections."""
+    return connection_exchange.export_connections(query, caller=caller)
+
+
+def import_connections(body: Json, caller: Caller, **query: Any) -> Json:
+    """Import connections."""
+    return connection_exchange.import_connections(query, upload=body["file"], caller=caller)

@@ -255,8 +255,8 @@ def object_id(rule: Rule, arguments: Mapping[str, Any], body: Any) -> str | None
 
 
 def is_about_body(rule: Rule) -> bool:
-    """Tell whether a rule can be asked only when the body was read."""
-    return rule["resource"] in _NAMED or str(rule.get("id_from")).startswith("body.")
+    """Tell whether a rule about a form can be asked only when the form was read."""
+    return str(rule.get("id_from")).startswith("body.")
 
 
 def _ask(rule: Rule, permissions: Permissions, found: str | None, body: Any) -> None:

@@ -67,7 +67,9 @@ def variable_calls(rest, key, role):
     body = {"key": key, "value": value}
     shown = rest.get(path, role=role).json()
     yield rest.get(path, role=role, params={"source": "all"})
-    yield rest.post("/variables", json=body, role=role, headers={"Idempotency-Key": f"{role}-{key}".replace("/", "-")})
+    yield rest.post(
+        "/variables", json=body, role=role, headers={"Idempotency-Key": f"{role}-{key}".replace("/", "-")}
+    )
     yield rest.post("/variables", json={**body, "team_name": value}, role=role)
     yield rest.patch(path, json={**body, "description": "patched"}, role=role)
     yield rest.patch(path, json={"key": key, "value": shown.get("value", "***")}, role=role)
@@ -107,15 +109,15 @@ class TestThirtySecrets:
     def test_there_are_thirty(self):
         assert len(set(SECRETS.values())) == len(SECRETS) == 30
 
-    @pytest.mark.parametrize("role", ["admin", "op", "viewer"])
-    def test_none_is_told_to_who_may_not_reveal(self, rest, stored, notebook, tmp_path, role):
+    @pytest.mark.parametrize(("role", "least"), [("admin", 100), ("op", 100), ("viewer", 1)])
+    def test_none_is_told_to_who_may_not_reveal(self, rest, stored, notebook, tmp_path, role, least):
         before = len(notebook.said())
         answers = [answer for key in VARIABLES for answer in variable_calls(rest, key, role)]
         answers += [answer for name in CONNECTIONS for answer in connection_calls(rest, name, role)]
         answers += list(list_calls(rest, role))
         assert max(answer.status_code for answer in answers) < 500
         succeeded = sum(answer.is_success for answer in answers)
-        assert succeeded > (20 if role == "viewer" else 100), "almost everything was refused: nothing is shown"
+        assert succeeded >= least, "almost everything was refused: nothing is shown"
         own = Notebook(tmp_path / "said", SECRETS)
         own.note("what the session said", notebook.said()[before:])
         assert own.hits() == []

@@ -42,7 +42,10 @@ CONNECTIONS = {
         planted_word("warehouse"),
         {"region": "north", "aws_secret_access_key": planted_word("access/key+")},
     ),
-    "mailbox": (planted_word('mail\'s "box"'), {"private_key": f"-----BEGIN\n{planted_word('private-key')}\n"}),
+    "mailbox": (
+        planted_word('mail\'s "box"'),
+        {"private_key": f"-----BEGIN\n{planted_word('private-key')}\n"},
+    ),
     "in_no_extra": (planted_word("plain"), {}),
 }
 VARIABLES = {

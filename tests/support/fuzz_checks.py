@@ -17,10 +17,15 @@ SEMANTIC = {
     "dag-non-periodic-schedule",
     "dag-run-rejected",
     "data-interval-incomplete",
+    "default-pool-fixed",
+    "default-pool-not-deletable",
     # The extra of a connection is JSON as a text.
     "extra-not-an-object",
     "field-not-changeable",
+    # What a schema knows of a file is that it is one.
+    "file-unreadable",
     "group-needs-dag",
+    "import-rejected",
     "invalid-backfill-conf",
     "invalid-backfill-date",
     "invalid-backfill-date-range",
@@ -36,6 +41,8 @@ SEMANTIC = {
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
     "partition-days-need-dag",
+    "pool-incomplete",
+    "reason-missing",
     "refresh-token-missing",
     "review-of-unknown",
     "run-has-no-logical-date",
