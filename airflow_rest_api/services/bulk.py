@@ -18,6 +18,8 @@ Action = Mapping[str, Any]
 Result = dict[str, list[Any]]
 Doer = Callable[[Action, Result], None]
 
+_METHODS = {"create": "POST", "update": "PUT", "delete": "DELETE"}
+
 
 def carried_out(session: Session, actions: Sequence[Action], doers: Mapping[str, Doer]) -> dict[str, Any]:
     """Carry out the actions in their order, each by the doer of its kind, and return what came of each kind."""
@@ -28,6 +30,12 @@ def carried_out(session: Session, actions: Sequence[Action], doers: Mapping[str,
         doers[action["action"]](action, result)
         session.flush()
     return dict(results)
+
+
+def methods(action: Action) -> set[str]:
+    """Return the methods that a caller needs for an action: whoever may overwrite what exists, changes it."""
+    overwrites = action.get("action_on_existence") == "overwrite"
+    return {_METHODS[action["action"]], *(["PUT"] if overwrites else [])}
 
 
 def fails_on_missing(action: Action) -> bool:

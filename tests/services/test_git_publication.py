@@ -5,83 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import socketserver
-import subprocess
-import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from airflow.providers.git.bundles.git import GitDagBundle
 
 from airflow_rest_api.services.deployments import bundles, publication
 from airflow_rest_api.services.deployments.bundles import BundleNotWritable
 from airflow_rest_api.services.deployments.content import Content
 from airflow_rest_api.services.files import confined
-from airflow_rest_api.services.files.disk_faults import DiskFull
-from airflow_rest_api.services.git import git_access, git_command, git_following
+from airflow_rest_api.services.git import git_access, git_following
 from airflow_rest_api.services.git.git_clone import RepositoryUnavailable
 from airflow_rest_api.services.git.git_publication import GitPublication, PushRejected
-from tests.support import git_server
-from tests.support.repositories import Repository
-
-OLD, NEW = Content.of_file(b"old = 1\n"), Content.of_file(b"new = 2\r\nlast = 'no line end'")
-CHILD = """
-import sys
-from airflow.providers.git.bundles.git import GitDagBundle
-from airflow_rest_api.services.deployments.content import Content
-from airflow_rest_api.services.git.git_publication import GitPublication
-name, url, deployment_id = sys.argv[1:]
-bundle = GitDagBundle(name=name, tracking_ref="main", repo_url=url, subdir="dags")
-print("ready", flush=True)
-GitPublication(bundle).publish("a.py", Content.of_file(b"child"), deployment_id=deployment_id, author="c", message="m")
-"""
-
-
-@pytest.fixture
-def remote(tmp_path):
-    return Repository(tmp_path / "repository", {"dags/a.py": OLD.data, "README.md": b"A repository.\n"})
-
-
-@pytest.fixture
-def bundle_of(home):
-    made = []
-
-    def make(url, **options):
-        bundle = GitDagBundle(
-            **{
-                "name": f"git-{uuid4().hex}",
-                "tracking_ref": "main",
-                "repo_url": str(url),
-                "subdir": "dags",
-                **options,
-            }
-        )
-        made.append(bundle)
-        return bundle
-
-    yield make
-    for bundle in made:
-        shutil.rmtree(git_access.folder_of(bundle.name), ignore_errors=True)
-        shutil.rmtree(bundle.base_dir, ignore_errors=True)
-
-
-@pytest.fixture
-def bundle(bundle_of, remote):
-    return bundle_of(remote.path)
-
-
-def publish(
-    bundle, path, content, deployment_id=None, *, author="admin", message="Deploy it", verify=lambda: None
-):
-    return GitPublication(bundle, verify).publish(
-        path, content, deployment_id=deployment_id or str(uuid4()), author=author, message=message
-    )
+from tests.support.git_publishing import NEW, OLD, publish
 
 
 class TestPublishing:
@@ -378,144 +314,3 @@ class TestHostileTrees:
             GitPublication(bundle).read(path)
         assert remote.head == head
         assert not (tmp_path / "a.py").exists()
-
-
-class TestDyingAndComingBack:
-    def test_a_process_that_was_killed_leaves_nothing_in_the_way(self, bundle, remote):
-        deployment_id, bundled = str(uuid4()), (bundle.name, str(remote.path))
-        # The push hangs in the repository when the process dies: its git lives on, and holds the lock.
-        remote.hook("pre-receive", f"sleep 2; rm -f {remote.path}/hooks/pre-receive; exit 1")
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, *bundled, deployment_id], stdout=subprocess.PIPE, cwd=Path.cwd()
-        )
-        assert child.stdout.readline() == b"ready\n"
-        _wait_for(lambda: list((remote.path / "objects").glob("**/tmp_objdir-incoming*")))
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
-        assert not GitPublication(bundle).is_published("a.py", Content.of_file(b"child"), deployment_id)
-        remote.commit({})
-        (git_access.folder_of(bundle.name) / "refs/rest_api/head.lock").touch()
-        commit = publish(bundle, "a.py", Content.of_file(b"child"), deployment_id)
-        assert (remote.head, remote.show("dags/a.py")) == (commit, b"child")
-
-    def test_a_full_disk_is_told_and_leaves_nothing(self, bundle, remote, monkeypatch, tmp_path):
-        limited = tmp_path / "limited" / "git"
-        limited.parent.mkdir()
-        limited.write_text(f'#!/bin/sh\nulimit -f 64\nexec {shutil.which("git")} "$@"\n')
-        limited.chmod(0o755)
-        GitPublication(bundle).read("a.py")
-        large = Content.of_file(os.urandom(1 << 20))
-        with monkeypatch.context() as context:
-            context.setenv("PATH", f"{limited.parent}:{os.environ['PATH']}")
-            with pytest.raises(DiskFull):
-                publish(bundle, "a.py", large)
-        assert remote.show("dags/a.py") == OLD.data
-        assert publish(bundle, "a.py", large) == remote.head
-        assert list(git_access.folder_of(bundle.name).rglob("tmp_*")) == []
-
-    def test_a_clone_that_is_broken_is_made_anew(self, bundle, remote):
-        GitPublication(bundle).read("a.py")
-        for path in (git_access.folder_of(bundle.name) / "objects").rglob("*"):
-            if path.is_file():
-                path.chmod(0o600)
-                path.write_bytes(b"torn")
-        with pytest.raises(RepositoryUnavailable):
-            GitPublication(bundle).read("a.py")
-        assert GitPublication(bundle).read("a.py") == OLD
-
-    def test_a_repository_that_never_answers_is_given_up(self, bundle, remote, monkeypatch):
-        monkeypatch.setattr("airflow_rest_api.services.git.git_clone._NETWORK_SECONDS", 1.0)
-        GitPublication(bundle).read("a.py")
-        remote.hook("pre-receive", "sleep 20")
-        started = time.monotonic()
-        with pytest.raises(RepositoryUnavailable):
-            publish(bundle, "a.py", NEW)
-        assert time.monotonic() - started < 10
-
-
-class TestCredentials:
-    def test_the_connection_of_the_bundle_opens_the_repository(self, bundle_of, remote, monkeypatch):
-        word = f"word-{uuid4().hex}"
-        with git_server.serving(remote.path.parent, "ann", word) as address:
-            monkeypatch.setenv("AIRFLOW_CONN_GIT_SERVED", json.dumps(connection(address, "ann", word)))
-            bundle = bundle_of("", repo_url=None, git_conn_id="git_served")
-            commit = publish(bundle, "a.py", NEW)
-            assert (remote.head, GitPublication(bundle).read("a.py")) == (commit, NEW)
-            bundle.initialize()
-            assert bundle.get_current_version().version == commit
-            monkeypatch.setenv("AIRFLOW_CONN_GIT_SERVED", json.dumps(connection(address, "ann", "wrong")))
-            with pytest.raises(RepositoryUnavailable):
-                publish(bundle_of("", repo_url=None, git_conn_id="git_served"), "a.py", OLD)
-        kept = [path for path in git_access.folder_of(bundle.name).rglob("*") if path.is_file()]
-        assert [path for path in kept if word.encode() in path.read_bytes()] == []
-
-    def test_a_key_of_the_connection_gets_to_ssh(self, bundle_of, remote, monkeypatch, tmp_path):
-        program = tmp_path / "programs" / "ssh"
-        program.parent.mkdir()
-        # As the host at the other end would: it carries out the last argument.
-        program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/called\nfor last; do :; done\neval "$last"\n')
-        program.chmod(0o755)
-        extra = {"private_key": "no-key-of-anybody", "strict_host_key_checking": "yes"}
-        opened = {"conn_type": "git", "host": f"git@example.invalid:{remote.path}", "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_GIT_KEY", json.dumps(opened))
-        bundle = bundle_of("", repo_url=None, git_conn_id="git_key")
-        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-        assert publish(bundle, "a.py", NEW) == remote.head
-        called = (tmp_path / "called").read_text()
-        assert "-o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=10" in called
-        key = called.partition("-i ")[2].partition(" ")[0]
-        assert not Path(key).exists()
-
-
-def connection(address, login, password):
-    return {"conn_type": "git", "host": address, "login": login, "password": password}
-
-
-def test_what_git_repeats_is_logged_without_passwords(tmp_path, caplog):
-    caplog.set_level("INFO")
-    address = "https://ann:word-of-ann@example.invalid/x.git"
-    said = {"folder": tmp_path, "environment": git_command.environment({}, {}), "seconds": 10}
-    git_command.run(["init", "--quiet", "--bare"], **said)
-    finished = git_command.run(["show-ref", "--verify", address], **said)
-    assert address.encode() in finished.err
-    assert "https://***@example.invalid/x.git" in caplog.text
-    assert "word-of-ann" not in caplog.text
-
-
-def test_credentials_are_gone_from_the_environment_when_two_used_theirs_at_once(bundle_of, monkeypatch):
-    with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
-        opening = []
-        for number, seconds in enumerate((0.6, 1.2)):
-            address = f"http://127.0.0.1:{stack.enter_context(_hanging_up_after(seconds))}/x.git"
-            opened = connection(address, "ann", f"word-of-{number}")
-            monkeypatch.setenv(f"AIRFLOW_CONN_GIT_{number}", json.dumps(opened))
-            opening.append(bundle_of("", repo_url=None, git_conn_id=f"git_{number}"))
-        before = dict(os.environ)
-        early = threads.submit(GitPublication(opening[0]).read, "a.py")
-        _wait_for(lambda: "AIRFLOW_GIT_TOKEN" in os.environ)
-        late = threads.submit(GitPublication(opening[1]).read, "a.py")
-        for waited in (early, late):
-            with pytest.raises(RepositoryUnavailable):
-                waited.result(60)
-    assert dict(os.environ) == before
-
-
-@contextmanager
-def _hanging_up_after(seconds):
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self):
-            time.sleep(seconds)
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
-
-
-def _wait_for(condition, seconds=30):
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it never came to that"
-        time.sleep(0.02)

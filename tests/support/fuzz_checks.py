@@ -17,6 +17,8 @@ SEMANTIC = {
     "dag-non-periodic-schedule",
     "dag-run-rejected",
     "data-interval-incomplete",
+    "default-pool-fixed",
+    "default-pool-not-deletable",
     # The extra of a connection is JSON as a text.
     "extra-not-an-object",
     "field-not-changeable",
@@ -36,6 +38,7 @@ SEMANTIC = {
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
     "partition-days-need-dag",
+    "pool-incomplete",
     "refresh-token-missing",
     "review-of-unknown",
     "run-has-no-logical-date",

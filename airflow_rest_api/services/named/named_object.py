@@ -30,7 +30,7 @@ Entry = dict[str, Any]
 Fields = Mapping[str, Any]
 
 
-def _anything(_: Any) -> None:
+def _anything(*_: Any) -> None:
     """Let everything pass."""
 
 
@@ -46,7 +46,10 @@ class Noun(Generic[Model]):
 
     ``defaults`` are what a replacement gives to the fields that the body leaves out, ``overwritten`` what a bulk
     creation gives to those of an object that it overwrites. ``fixed`` fields cannot be in an update mask.
-    ``refuse_deletion`` raises for an object that has to stay.
+    ``refuse_change`` raises for a body and a mask that an object does not take; a bulk update ends at what it refuses
+    as `FieldNotChangeable`, and is undone by other refusals. ``refuse_deletion`` raises for an object that has to stay.
+    A bulk creation that names the same new object twice is undone where the objects are ``made_once``; otherwise what
+    comes last overwrites.
     """
 
     word: str
@@ -62,7 +65,9 @@ class Noun(Generic[Model]):
     defaults: Fields = field(default_factory=dict)
     overwritten: Fields = field(default_factory=dict)
     fixed: frozenset[str] = frozenset()
+    refuse_change: Callable[[Model, Fields, Sequence[str] | None], None] = _anything
     refuse_deletion: Callable[[Model], None] = _anything
+    made_once: bool = False
 
 
 def get(noun: Noun[Model], name: str) -> Stated:
@@ -98,14 +103,16 @@ def patch(
 ) -> Stated:
     """Change the fields that the body has, of those that the mask names if there is one.
 
-    Raises the noun's `not_found`, `NameDiffers`, `FieldNotChangeable`, and `StateChanged` where the precondition
-    does not hold.
+    Raises the noun's `not_found`, `TeamsAreOff`, `NameDiffers`, `FieldNotChangeable`, what the noun refuses, and
+    `StateChanged` where the precondition does not hold.
     """
+    require_teams(body)
     require_same_name(noun, name, body)
 
     def work(session: Session) -> Stated:
         found = locked(noun, session, name)
         precondition.require(noun.state(found))
+        noun.refuse_change(found, body, mask)
         changed(noun, session, found, masked(noun, body, mask))
         return stated(noun, session, found)
 

@@ -15,7 +15,6 @@ from airflow_rest_api.services.named import named_object
 from airflow_rest_api.services.named.named_errors import FieldNotChangeable
 from airflow_rest_api.services.named.named_object import Fields, Model, Noun
 
-_METHODS = {"create": "POST", "update": "PUT", "delete": "DELETE"}
 _Question = tuple[str, str, str | None]
 
 
@@ -46,9 +45,7 @@ def _questions(noun: Noun[Model], actions: Sequence[Action]) -> set[_Question]:
     """
     questions = set()
     for action in actions:
-        methods = {_METHODS[action["action"]]}
-        if action.get("action_on_existence") == "overwrite":
-            methods.add("PUT")
+        methods = bulk.methods(action)
         for entity in action["entities"]:
             team = None if isinstance(entity, str) else entity.get("team_name")
             questions |= {(_name(noun, entity), method, team) for method in methods}
@@ -66,12 +63,16 @@ def _create(noun: Noun[Model], session: Session, action: Action, result: Result)
         bulk.fail(result, 409, f"These {noun.word}s exist already: {_quoted(found)}.")
         return
     skipped = set(found) if policy == "skip" else set()
+    made: set[str] = set()
     for entity in action["entities"]:
         name = _name(noun, entity)
-        if name not in skipped:
-            with bulk.noting(result, name):
-                # A name that comes twice is overwritten by what comes last, as in Airflow.
-                found[name] = _stored(noun, session, found.get(name), entity)
+        if name in skipped:
+            continue
+        if noun.made_once and name in made:
+            raise noun.already_there(name)
+        made |= {name} - found.keys()
+        with bulk.noting(result, name):
+            found[name] = _stored(noun, session, found.get(name), entity)
 
 
 def _stored(noun: Noun[Model], session: Session, found: Model | None, entity: Fields) -> Model:
@@ -89,6 +90,7 @@ def _update(noun: Noun[Model], session: Session, action: Action, result: Result)
         if name not in found:
             continue
         try:
+            noun.refuse_change(found[name], entity, mask)
             fields = named_object.masked(noun, entity, mask)
         except FieldNotChangeable as refusal:
             # It would be said of each of them.

@@ -18,7 +18,6 @@ from airflow_rest_api.services.runs import dag_run_changes
 from airflow_rest_api.services.runs.dag_run_rows import Entry
 
 ALL = "~"
-_METHODS = {"create": "POST", "update": "PUT", "delete": "DELETE"}
 
 RunNames = tuple[str, str]
 
@@ -34,9 +33,7 @@ def _touched(dag_id: str, actions: list[Action]) -> set[tuple[str, str]]:
     """Return each DAG that the actions name, with the method that each takes."""
     touched = set()
     for action in actions:
-        methods = {_METHODS[action["action"]]}
-        if action.get("action_on_existence") == "overwrite":
-            methods.add("PUT")
+        methods = bulk.methods(action)
         for entity in action["entities"]:
             named = dag_id if isinstance(entity, str) else entity.get("dag_id") or dag_id
             touched |= {(named, method) for method in methods if named != ALL}

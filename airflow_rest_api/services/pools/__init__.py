@@ -1,0 +1,1 @@
+"""Pools: their rows, the slots that are taken, and what may be changed."""
