@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
-
 from tests.faults import retries
-from tests.support import environment, servers
+from tests.support import servers
 
 BACKFILLS = "/rest_api/v1/backfills"
 RUNS = "/rest_api/v1/dags/example_bash_operator/dagRuns"
@@ -38,34 +35,17 @@ def run(full: bool) -> dict[str, object]:
 def over_a_kill(home: Path, settings: dict[str, str], *, has_key: bool) -> dict[str, object]:
     """Make a backfill on a server that dies half-way, look at what is left, and make it on another one."""
     headers = {"Idempotency-Key": uuid4().hex} if has_key else {}
-    paths = {**settings, "PYTHONPATH": f"{environment.ROOT}:{environment.ROOT / 'scripts'}"}
-    with servers.running("dying when half_made", home, **paths) as server, retries.api(server.url) as call:
+    with retries.dying(home, settings, "half_made") as call:
         before = held(call)
-        try:
-            call("POST", BACKFILLS, json=FIVE_DAYS, headers=headers)
-        except httpx.TransportError:
-            pass
-        else:
-            raise AssertionError("the server has answered")
+        retries.unanswered(call, BACKFILLS, json=FIVE_DAYS, headers=headers)
     with servers.running("standalone", home, **settings) as server, retries.api(server.url) as call:
         left = held(call)
         assert left == before, f"left behind: {left}, there were {before}"
-        answer = made(call, headers)
+        answer, _told = retries.settled(call, BACKFILLS, json=FIVE_DAYS, headers=headers)
         backfills, runs = held(call)
     assert answer.status_code == 200, answer.text
     assert (backfills, runs) == (before[0] + 1, before[1] + 5)
     return {"left behind": 0, "runs made afterwards": runs - before[1]}
-
-
-def made(call: Any, headers: dict[str, str]) -> httpx.Response:
-    """The answer to the call once the claim of the server that died has run out, where there is one."""
-    begin = time.monotonic()
-    while True:
-        answer: httpx.Response = call("POST", BACKFILLS, json=FIVE_DAYS, headers=headers)
-        if not headers or answer.status_code != 409:
-            return answer
-        assert time.monotonic() - begin < retries.PATIENCE_SECONDS, "the call is never answered"
-        time.sleep(1)
 
 
 def held(call: Any) -> tuple[int, int]:
