@@ -166,6 +166,15 @@ class TestPatchConnection:
         rest.patch(PATH, json={**BODY, "extra": json.dumps({"token": "***", "region": "south"})})
         assert stored()[1] == {"token": "planted-token", "region": "south"}
 
+    def test_a_mask_within_a_text_keeps_what_is_stored(self, rest):
+        # Airflow stores the mask.
+        extra = {"uri": f"a://b:{SECRETS['password']}@c", "region": "north"}
+        rest.post("/connections", json={**BODY, **SECRETS, "extra": json.dumps(extra)})
+        shown = json.loads(rest.get(PATH).json()["extra"])
+        assert shown["uri"] == "a://b:***@c"
+        rest.patch(PATH, json={**BODY, "extra": json.dumps({**shown, "region": "south"})})
+        assert stored()[1] == {**extra, "region": "south"}
+
     def test_a_mask_under_a_harmless_name_is_no_text_to_be_stored(self, rest, made):
         # Airflow merges what has a sensitive name, and stores the rest as it comes.
         answer = rest.patch(PATH, json={**BODY, "extra": json.dumps({"region": "***"})})

@@ -37,8 +37,18 @@ CUSTOM_PERMISSIONS = (
 
 def table(noun: str) -> tuple[SharedCall, ...]:
     """The calls of a noun."""
-    calls: tuple[SharedCall, ...] = importlib.import_module(f"{shared_calls_of.__name__}.{noun}").CALLS
+    calls: tuple[SharedCall, ...] = _module(noun).CALLS
     return calls
+
+
+def normaliser(noun: str) -> Callable[[Any], Any]:
+    """What takes out of the answers about a noun what must differ; some nouns have one of their own."""
+    found: Callable[[Any], Any] = getattr(_module(noun), "normalise", bulk.told)
+    return found
+
+
+def _module(noun: str) -> Any:
+    return importlib.import_module(f"{shared_calls_of.__name__}.{noun}")
 
 
 def make_users() -> None:
@@ -70,16 +80,18 @@ def tokens(**others: str) -> Callable[[str], str]:
     return made.__getitem__
 
 
-def told(calls: Iterable[SharedCall], rest: Client, v2: Client) -> str:
+def told(
+    calls: Iterable[SharedCall], rest: Client, v2: Client, normalise: Callable[[Any], Any] = bulk.told
+) -> str:
     """What is not alike first, or nothing."""
-    faults = (difference(call, rest, v2) for call in calls)
+    faults = (difference(call, rest, v2, normalise) for call in calls)
     return next((fault for fault in faults if fault), "")
 
 
-def difference(call: SharedCall, rest: Client, v2: Client) -> str:
+def difference(call: SharedCall, rest: Client, v2: Client, normalise: Callable[[Any], Any]) -> str:
     """What is not alike of one call, or nothing."""
     try:
-        shared_calls.assert_alike([call], rest, v2, normalise=bulk.told)
+        shared_calls.assert_alike([call], rest, v2, normalise=normalise)
     except AssertionError as fault:
         # We read a body before we ask whose it is, and Airflow after that.
         return "" if "status 400 in place of 403" in str(fault) else str(fault)
@@ -96,7 +108,7 @@ def observe(nouns: Iterable[str], rest: Any, v2: Any, restore: Callable[[], None
             token = tokens(admin=role)
             services = Client(rest, clients.REST, token), Client(v2, clients.V2, token)
             calls = [call for call in table(noun) if role == "Admin" or call.role == "admin"]
-            found[f"{noun} {role}"] = told(calls, *services)
+            found[f"{noun} {role}"] = told(calls, *services, normaliser(noun))
             restore()
     # As if reading were all that there is to be asked.
     known = access.AirflowPermissions.may_named
