@@ -76,7 +76,8 @@ def on(settings: dict[str, str], *, full: bool) -> dict[str, object]:
 @contextmanager
 def api(url: str, most: int) -> Iterator[Call]:
     """`call("PUT", path, …)` as the admin, with a connection for each of many callers."""
-    limits = httpx.Limits(max_connections=most)
+    # A server closes idle connections after five seconds, and one in use at that moment would be an error.
+    limits = httpx.Limits(max_connections=most, keepalive_expiry=2)
     with httpx.Client(base_url=f"{url}/rest_api/v1", timeout=120, limits=limits) as http:
         body = {"username": "admin", "password": environment.password_of("admin")}
         token = http.post("/security/login", json=body).json()["access_token"]
