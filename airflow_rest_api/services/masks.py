@@ -93,12 +93,31 @@ def _kept(what: str, new: str, old: str | None, name: str | None) -> str:
             raise MaskedValue(what)
         return new
     stored = _TEXT if old is None else _parsed(old)
-    whole = value if stored is _TEXT else merge(value, stored, name)
+    whole = value if stored is _TEXT else _restored(merge(value, stored, name), redact(stored, name), stored)
     if _has_mask(whole):
         raise MaskedValue(what)
     if old is not None and whole != value and json.dumps(whole) == json.dumps(stored):
         return old
     return new if whole == value else json.dumps(whole)
+
+
+def _restored(new: Any, shown: Any, stored: Any) -> Any:
+    """Put what is stored where a text is sent back as it was shown, with a mask for a secret that Airflow knows.
+
+    Airflow's `merge` looks for masks alone, under sensitive names, and would store all others.
+    """
+    if isinstance(new, str):
+        return stored if MASK in new and new == shown else new
+    if isinstance(new, dict) and isinstance(shown, dict) and isinstance(stored, dict):
+        known = stored.keys() & shown.keys()
+        return {
+            name: _restored(entry, shown[name], stored[name]) if name in known else entry
+            for name, entry in new.items()
+        }
+    if isinstance(new, list) and isinstance(shown, list) and isinstance(stored, list):
+        pairs = zip(new, shown, stored, strict=False)
+        return [_restored(*pair) for pair in pairs] + new[min(len(shown), len(stored)) :]
+    return new
 
 
 def _parsed(text: str) -> Any:

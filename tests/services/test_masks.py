@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from airflow._shared.secrets_masker import mask_secret
 
 from airflow_rest_api.services import masks
 from airflow_rest_api.services.masks import MaskedValue
@@ -77,6 +78,22 @@ class TestWhatIsKept:
         kept = json.loads(NESTED) | {"user": "grace"}
         assert json.loads(masks.kept_variable("settings", changed, NESTED)) == kept
         assert json.loads(masks.kept_extra(changed, NESTED)) == kept
+
+    def test_so_does_a_mask_within_a_text_that_is_sent_back_as_it_was_shown(self):
+        mask_secret("word-that-airflow-knows")
+        old = {
+            "uri": "a://b:word-that-airflow-knows@c",
+            "list": ["x", {"y": "word-that-airflow-knows"}],
+            "n": 1,
+        }
+        shown = json.loads(masks.extra(json.dumps(old)))
+        assert shown == {"uri": "a://b:***@c", "list": ["x", {"y": "***"}], "n": 1}
+        changed = {**shown, "list": [*shown["list"], "z"], "n": 2}
+        assert json.loads(masks.kept_extra(json.dumps(changed), json.dumps(old))) == {
+            **old,
+            "list": [*old["list"], "z"],
+            "n": 2,
+        }
 
     def test_of_a_password(self):
         assert masks.kept_password("***", "old") == "old"

@@ -22,7 +22,10 @@ SEMANTIC = {
     # The extra of a connection is JSON as a text.
     "extra-not-an-object",
     "field-not-changeable",
+    # What a schema knows of a file is that it is one.
+    "file-unreadable",
     "group-needs-dag",
+    "import-rejected",
     "invalid-backfill-conf",
     "invalid-backfill-date",
     "invalid-backfill-date-range",
@@ -34,11 +37,13 @@ SEMANTIC = {
     "masked-value",
     "name-differs",
     "no-backfill-runs-to-create",
+    "number-too-large",
     "options-exclusive",
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
     "partition-days-need-dag",
     "pool-incomplete",
+    "reason-missing",
     "refresh-token-missing",
     "review-of-unknown",
     "run-has-no-logical-date",
