@@ -73,6 +73,13 @@ class TestSharedCalls:
     def test_every_answer_and_every_refusal_is_airflows(self, rest, v2):
         assert_alike(shared.CALLS, rest, v2, normalise=bulk.told)
 
+    @pytest.mark.in_process
+    def test_teams_are_airflows(self, rest, v2, monkeypatch):
+        with create_session(scoped=False) as session:
+            session.add_all([Team(name="blue"), Team(name="red")])
+        monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+        assert_alike(shared.OF_TEAMS, rest, v2, normalise=bulk.told)
+
 
 @pytest.mark.usefixtures("restored_database")
 class TestGetPools:
