@@ -309,6 +309,9 @@ class TestPutPool:
 
         with ThreadPoolExecutor(8) as many:
             assert set(many.map(put, range(40))) == {200}
+        answer = rest.get("/pools", params={"pool_name_pattern": "raced", "order_by": "-name"}).json()
+        assert [pool["name"] for pool in answer["pools"]] == [f"raced_{number}" for number in (4, 3, 2, 1, 0)]
+        assert rest.get("/pools/default_pool").json()["running_slots"] > 0
 
 
 @pytest.mark.usefixtures("restored_database")
