@@ -1,7 +1,7 @@
 """The box: the service's side of the sandbox.
 
-It starts the fork server when it is first needed, again when it has died, sends it one request for each parse, and
-reads what comes back.
+It starts the fork server when it is first needed, again when it has died, sends it one request for each parse and
+each test of a connection, and reads what comes back.
 """
 
 from __future__ import annotations
@@ -18,17 +18,22 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_rest_api.sandbox import verdict
+from airflow_rest_api.sandbox import replies, verdict
+from airflow_rest_api.sandbox.replies import Reply
 from airflow_rest_api.sandbox.verdict import ParseFault, Strength, Verdict
 
 # As long as Airflow gives a file (`[core] dagbag_import_timeout`).
 SECONDS = 30.0
 AT_ONCE = 2
+# Most drivers give up after 10 s on a host that does not answer, and say so better than we can.
+DIAL_SECONDS = 15.0
+# Tests of connections: they wait for others, and do not use the processor meanwhile.
+DIALS_AT_ONCE = 4
 # Of the temporary folder of each parse.
 CELL_PREFIX = "rest-api-cell-"
 # Calls that parse or wait for that, by default; each of them holds a thread of the service.
@@ -76,11 +81,11 @@ class _Server:
 
 
 class Sandbox:
-    """Parses DAG files where they can neither see nor reach anything of this service.
+    """Parses DAG files, and tests connections, where they can neither see nor reach anything of this service.
 
     ``hidden`` are paths that must not be seen although they may lie within Python's own folders; ``python_path``
-    those from which DAG files import beside their bundle. ``seconds`` bounds each parse, ``places`` how many calls
-    may parse or wait for their turn.
+    those from which DAG files import beside their bundle. ``seconds`` bounds each parse, ``dial_seconds`` each test,
+    ``places`` how many calls may be at work or wait for their turn.
     """
 
     def __init__(
@@ -89,8 +94,11 @@ class Sandbox:
         python_path: Sequence[Path] = (),
         *,
         seconds: float = SECONDS,
+        dial_seconds: float = DIAL_SECONDS,
         places: int = PLACES,
     ) -> None:
+        self._dial_seconds = dial_seconds
+        self._dials = threading.BoundedSemaphore(DIALS_AT_ONCE)
         self._hidden = [str(path.resolve()) for path in hidden]
         self._python_path = [str(path.resolve()) for path in python_path if path.is_dir()]
         self._seconds = seconds
@@ -115,17 +123,52 @@ class Sandbox:
             # The server's own user must be able to enter it, whoever that is.
             Path(stage).chmod(0o755)
             request = {
-                "stage": stage,
-                "folder": str(folder.resolve()),
+                **self._request(stage, folder, self._seconds),
                 "beside": str(beside.resolve()) if beside else None,
                 "replaced": replaced,
                 "bundle_name": bundle_name,
-                "readable": self._python_path,
-                "hidden": self._hidden,
-                "seconds": self._seconds,
             }
-            answer = self._ask(request)
+            answer = self._ask(request, self._seconds)
         return self._verdict(answer, sent, time.monotonic() - begin)
+
+    def dial(
+        self, connection: Mapping[str, Any], *, openings: Sequence[tuple[str, int | None]], own: Sequence[str]
+    ) -> Reply:
+        """Test a connection with its hook; ``connection`` are the arguments of Airflow's `Connection`.
+
+        Nothing is dialled that `addresses.Policy` denies, but for ``openings``, networks with ports; ``own`` are the
+        addresses of Airflow's database and broker. Raises `SandboxBusy`, `SandboxUnavailable`.
+        """
+        with (
+            _one_of(self._places, 0),
+            _one_of(self._dials, 0),
+            tempfile.TemporaryDirectory(prefix=CELL_PREFIX) as place,
+            _piped(json.dumps(connection).encode()) as order,
+        ):
+            Path(place).chmod(0o755)
+            stage, nothing = Path(place, "stage"), Path(place, "nothing")
+            for folder in (stage, nothing):
+                folder.mkdir(mode=0o755)
+            request = self._request(str(stage), nothing, self._dial_seconds)
+            request |= {"openings": openings, "own": own}
+            answer = self._ask(request, self._dial_seconds, [order])
+        if answer["reason"] == "refused":
+            raise SandboxUnavailable(answer["output"])
+        reply = replies.read(answer)
+        if reply is None:
+            raise SandboxUnavailable("this machine cannot decide what a process dials")
+        return reply
+
+    def _request(self, stage: str, folder: Path, seconds: float) -> dict[str, Any]:
+        return {
+            "stage": stage,
+            "folder": str(folder.resolve()),
+            "beside": None,
+            "replaced": None,
+            "readable": self._python_path,
+            "hidden": self._hidden,
+            "seconds": seconds,
+        }
 
     def start(self) -> None:
         """Start the server, so that the first parse does not have to wait for it; raises `SandboxUnavailable`."""
@@ -161,7 +204,9 @@ class Sandbox:
             self._at_exit = weakref.finalize(self, self._server.end)
         return self._server
 
-    def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _ask(
+        self, request: Mapping[str, Any], seconds: float, further: Sequence[int] = ()
+    ) -> Mapping[str, Any]:
         answer, reply = os.pipe()
         wanted, unwanted = os.pipe()
         # Closing the last end of this pipe ends the cell, also when this process is killed.
@@ -169,13 +214,13 @@ class Sandbox:
             try:
                 with self._lock:
                     channel = self._running().channel
-                    socket.send_fds(channel, [json.dumps(request).encode()], [reply, wanted])
+                    socket.send_fds(channel, [json.dumps(request).encode()], [reply, wanted, *further])
             except OSError as fault:
                 raise SandboxUnavailable from fault
             finally:
                 os.close(reply)
                 os.close(wanted)
-            return _read(reader.fileno(), self._seconds + _GRACE_SECONDS)
+            return _read(reader.fileno(), seconds + _GRACE_SECONDS)
 
     def _verdict(self, answer: Mapping[str, Any], sent: list[str], seconds: float) -> Verdict:
         strength: Strength = "full" if answer["strength"] == "full" else "weak"
@@ -206,6 +251,25 @@ def _one_of(semaphore: threading.Semaphore, seconds: float) -> Iterator[None]:
         yield
     finally:
         semaphore.release()
+
+
+@contextmanager
+def _piped(content: bytes) -> Iterator[int]:
+    """Yield the end of a pipe from which content can be read, of any size, and by nobody else."""
+    reader, writer = os.pipe()
+    thread = threading.Thread(target=_write, args=(writer, content), daemon=True)
+    thread.start()
+    try:
+        yield reader
+    finally:
+        os.close(reader)
+        thread.join()
+
+
+def _write(writer: int, content: bytes) -> None:
+    with suppress(BrokenPipeError), os.fdopen(writer, "wb", buffering=0) as file:
+        while content:
+            content = content[file.write(content) :]
 
 
 def _said(command: list[str], folder: Path) -> bytes | None:

@@ -251,7 +251,9 @@ def object_id(rule: Rule, arguments: Mapping[str, Any], body: Any) -> str | None
         return None
     place, _, name = source.partition(".")
     value = _pointed(body, name) if place == "body" else arguments.get(name)
-    return None if value in (None, "", ANY) else str(value)
+    # A variable or a pool may be called `~`.
+    unspecific = (None, "") if rule["resource"] in _NAMED else (None, "", ANY)
+    return None if value in unspecific else str(value)
 
 
 def is_about_body(rule: Rule) -> bool:

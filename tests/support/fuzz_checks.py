@@ -37,6 +37,7 @@ SEMANTIC = {
     "masked-value",
     "name-differs",
     "no-backfill-runs-to-create",
+    "number-too-large",
     "options-exclusive",
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
