@@ -16,6 +16,8 @@ from tests.support.bulk import create, delete, statuses, told, update
 from tests.support.shared_calls import assert_alike
 from tests.support.shared_calls_of.variable import CALLS, OF_TEAMS
 
+pytestmark = pytest.mark.usefixtures("restored_afterwards")
+
 # Not one of the session's own secrets, which nobody may see.
 SECRET = {"password": "horse-battery-staple", "user": "ada", "deep": [{"token": "stapled-battery"}]}
 SHOWN = {"password": "***", "user": "ada", "deep": [{"token": "***"}]}

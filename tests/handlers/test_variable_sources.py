@@ -14,6 +14,8 @@ from sqlalchemy import select
 from airflow_rest_api.services.named import secret_sources
 from tests.support.secrets_backends import WHISPERED, HangingBackend
 
+pytestmark = pytest.mark.usefixtures("restored_afterwards")
+
 ALL = {"source": "all"}
 REASON = {"reason": "To see whether it can be seen."}
 SECRET = "battery-of-horses"
