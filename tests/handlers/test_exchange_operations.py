@@ -245,6 +245,30 @@ class TestImports:
             filled["connections"]["cloud"],
         )
 
+    def test_nobody_is_told_whether_a_guess_is_the_stored_secret(self, rest, filled):
+        main = {"conn_type": "postgres", "login": "etl", "port": 5432, "description": "Main"}
+        cloud = {
+            "conn_type": "aws",
+            "extra": {"region": "eu", "secret_key": "***", "deep": [{"token": "***"}]},
+        }
+        for guess in (SECRET, "another one"):
+            for noun, entries in (
+                ("variables", {"api_password": guess, "settings": {"host": "h", "password": guess}}),
+                (
+                    "connections",
+                    {
+                        "main": {**main, "password": guess},
+                        "cloud": {**cloud, "extra": {**cloud["extra"], "secret_key": guess}},
+                    },
+                ),
+            ):
+                answer = send(rest, noun, entries, on_conflict="overwrite", dry_run=True)
+                assert set(actions(answer).values()) == {"updated"}
+        masked = {"main": {**main, "password": "***"}, "cloud": cloud}
+        answer = send(rest, "connections", masked, on_conflict="overwrite")
+        assert set(actions(answer).values()) == {"unchanged"}
+        assert stored() == filled
+
     @pytest.mark.parametrize("form", FORMATS)
     def test_a_mask_is_never_stored(self, rest, filled, form):
         files = {noun: export(rest, noun, form).text for noun in NOUNS}

@@ -35,7 +35,9 @@ def export_connections(query: Mapping[str, Any], *, caller: Caller) -> str:
         disclosure.require(caller, query["reason"])
     rows = readable_rows.of(_WORD, _TABLE.conn_id, query, "connection_id_pattern", caller)
     found = {row["conn_id"]: _stored(row) for row in rows}
-    shown = found if query["include_secrets"] else {name: _masked(fields) for name, fields in found.items()}
+    shown = (
+        found if query["include_secrets"] else {name: _masked(name, fields) for name, fields in found.items()}
+    )
     return _WRITERS[query["format"]](shown)
 
 
@@ -52,10 +54,11 @@ def _stored(row: Row) -> Fields:
     return {**plain, "password": password, "extra": extra}
 
 
-def _masked(fields: Fields) -> Fields:
+def _masked(_: str, fields: Fields) -> Fields:
     """Mask what must not be shown, and leave everything else as it is written."""
     extra = masks.extra(fields["extra"])  # noqa: S610 not Django's
-    shown = fields["extra"] if masks.MASK not in (extra or "") else extra
+    is_masked = masks.MASK in (extra or "")
+    shown = exact_json.settled(extra or "", fields["extra"]) if is_masked else fields["extra"]
     return {**fields, "password": masks.password(fields["password"]), "extra": shown}
 
 
@@ -124,5 +127,11 @@ def _values(fields: Fields) -> Json:
 
 
 _CONNECTIONS = Importable(
-    word=_WORD, column=_TABLE.conn_id, fields=read, stored=_stored, merged=_merged, values=_values
+    word=_WORD,
+    column=_TABLE.conn_id,
+    fields=read,
+    stored=_stored,
+    merged=_merged,
+    values=_values,
+    masked=_masked,
 )

@@ -36,7 +36,8 @@ class Importable:
     ``word`` is what the auth manager and sentences call it, ``column`` holds the names. ``fields`` reads an entry of a
     file and raises `Wrong`, ``stored`` reads a row. ``merged`` puts what is stored where the fields have a mask, and
     may add why something was left out; it raises `MaskedValue` and `Wrong`. ``values`` are the columns to be written.
-    ``always_there`` is the object that nobody can delete, so that it is no conflict unless it differs.
+    ``masked`` is what may be shown of fields. ``always_there`` is the object that nobody can delete, so that it is no
+    conflict unless it differs.
     """
 
     word: str
@@ -45,6 +46,7 @@ class Importable:
     stored: Callable[[Row], Fields]
     merged: Callable[[str, Fields, Fields | None], tuple[Fields, str | None]]
     values: Callable[[Fields], Json]
+    masked: Callable[[str, Fields], Fields] = lambda _, fields: fields
     always_there: str | None = None
 
 
@@ -175,7 +177,9 @@ def _refuse_existing(kind: Importable, wanted: Mapping[str, Fields], rows: Mappi
 def _overwrite(plan: _Plan, kind: Importable, name: str, fields: Fields, row: Row, rights: _Rights) -> None:
     stored = _readable(kind, row)
     merged, left_out = kind.merged(name, fields, stored)
-    if stored is not None and dict(merged) == dict(stored):
+    # Whether a secret in the file is the stored one is not told: that could be guessed at.
+    has_secret = kind.masked(name, fields) != fields
+    if stored is not None and not has_secret and dict(merged) == dict(stored):
         plan.note(name, "unchanged")
         return
     if not rights.may_overwrite(name):

@@ -55,9 +55,10 @@ def _stored(row: Row) -> Fields:
 
 def _masked(key: str, fields: Fields) -> Fields:
     """Mask what must not be shown, and leave everything else as it is written."""
-    text = fields["value"]
-    shown = masks.variable(key, text)
-    return fields if masks.MASK not in (shown or "") else {**fields, "value": shown}
+    shown = masks.variable(key, fields["value"]) or ""
+    return (
+        fields if masks.MASK not in shown else {**fields, "value": exact_json.settled(shown, fields["value"])}
+    )
 
 
 def _json_entries(found: Mapping[str, Fields]) -> dict[str, Any]:
@@ -134,5 +135,11 @@ def _values(fields: Fields) -> Json:
 
 
 _VARIABLES = Importable(
-    word=_WORD, column=_TABLE.key, fields=_fields, stored=_stored, merged=_merged, values=_values
+    word=_WORD,
+    column=_TABLE.key,
+    fields=_fields,
+    stored=_stored,
+    merged=_merged,
+    values=_values,
+    masked=_masked,
 )
