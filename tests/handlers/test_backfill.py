@@ -195,7 +195,8 @@ class TestCreateBackfill:
     def test_a_thousand_years_are_refused_at_once(self, rest, path, dag_id, first, last, kind):
         began = time.monotonic()
         answer = rest.post(path, json=body(dag_id, first, last))
-        assert time.monotonic() - began < 5
+        # One by one they would take minutes.
+        assert time.monotonic() - began < 30
         if kind is None:
             assert answer.status_code in (200, 400), answer.text
         else:
