@@ -203,6 +203,18 @@ class TestCreateBackfill:
             assert answer.status_code in (400, 422), answer.text
             assert answer.json()["type"].rpartition(":")[2] in (kind, "backfill-dates-out-of-range")
 
+    @pytest.mark.parametrize("path", ["/backfills", "/backfills/dry_run"])
+    def test_the_edges_of_the_calendar_are_refused(self, rest, path):
+        edges = [
+            ("malformed", {**body(), "from_date": "0001-01-01T00:00:00+02:00"}),
+            ("malformed", {**body(), "to_date": "9999-12-31T23:00:00-02:00"}),
+            # In the time zone of its timetable that is a day earlier.
+            ("backfill-dates-out-of-range", body("partitioned", "0001-01-01", "0001-01-02")),
+        ]
+        for kind, sent in edges:
+            answer = rest.post(path, json=sent)
+            assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (400, kind)
+
     def test_of_two_at_once_one_wins(self, rest):
         def make(number):
             return rest.post("/backfills", json=body(max_active_runs=number + 1))
