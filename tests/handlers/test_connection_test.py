@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from unittest import mock
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -282,3 +283,33 @@ class TestTestConnection:
             answer = tester.post(PATH, json=body)
             assert refusal(answer) == (503, code)
             assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.postgres
+def test_a_driver_in_c_reaches_its_server_where_that_is_allowed_and_tells_what_is_wrong(postgres_url):
+    from airflow_rest_api.sandbox.box import Sandbox
+
+    url = urlsplit(postgres_url)
+    connection = {
+        "conn_id": "tried",
+        "conn_type": "postgres",
+        "host": url.hostname,
+        "port": url.port,
+        "login": url.username,
+        "password": url.password,
+        "schema": url.path[1:],
+    }
+    allowed = {"openings": [("127.0.0.1/32", url.port)], "own": []}
+    box = Sandbox()
+    try:
+        found = box.dial(connection, **allowed)
+        assert (found.status, found.message) == (True, "Connection successfully tested")
+        found = box.dial({**connection, "password": "another"}, **allowed)
+        assert found.status is False
+        assert "password authentication failed" in found.message
+        assert box.dial(connection, openings=[], own=[]).refused == "127.0.0.1"
+        # What the driver takes for an address, and nobody else.
+        hidden = {**connection, "host": None, "extra": json.dumps({"service": "none", "options": "-c a=b"})}
+        assert box.dial(hidden, openings=[], own=[]).status is False
+    finally:
+        box.stop()

@@ -395,7 +395,9 @@ class TestImports:
             or True
         )
 
-    @pytest.mark.parametrize("noun", NOUNS)
+    @pytest.mark.parametrize(
+        "noun", [*NOUNS, pytest.param("variables", marks=pytest.mark.postgres, id="variables-pg")]
+    )
     def test_of_many_at_once_each_entry_is_created_once(self, rest, noun):
         wipe()
         entry = {"variables": "1", "connections": "http://h", "pools": {"slots": 1}}[noun]
@@ -406,6 +408,7 @@ class TestImports:
             )
         created = sorted(name for answer in answers for name, action in answer.items() if action == "created")
         assert created == sorted({name for content in files for name in content})
+        wipe()
 
     def test_the_audit_has_an_intent_and_an_outcome_and_of_a_dry_run_one_outcome(self, rest, filled):
         send(rest, "pools", {"new": {"slots": 1}}, dry_run=True)
@@ -442,6 +445,7 @@ def unreadable():
         ("a.json", '{"a": "x"}'.encode("utf-16"), *no),
         ("a.json", b'{"a": "\0"}', *no),
         ("a.json", " " * (4 * 1024 * 1024 + 1), 422, "file-too-large"),
+        ("a.json", json.dumps(dict.fromkeys(map(str, range(20_001)))), 422, "file-too-large"),
         ("a.yaml", "", *no),
         ("a.yaml", "- a", *no),
         ("a.yaml", "a: 1\na: 2", *no),

@@ -16,6 +16,8 @@ from tests.support.bulk import create, delete, statuses, told, update
 from tests.support.shared_calls import assert_alike
 from tests.support.shared_calls_of.variable import CALLS, OF_TEAMS
 
+pytestmark = pytest.mark.usefixtures("restored_afterwards")
+
 # Not one of the session's own secrets, which nobody may see.
 SECRET = {"password": "horse-battery-staple", "user": "ada", "deep": [{"token": "stapled-battery"}]}
 SHOWN = {"password": "***", "user": "ada", "deep": [{"token": "***"}]}
@@ -213,6 +215,26 @@ class TestPutVariable:
             path = f"/variables/{key}"
             puts = pool.map(lambda number: rest.put(path, json={"value": str(number)}).status_code, range(8))
         assert list(puts) == [200] * 8
+
+    @pytest.mark.postgres
+    @pytest.mark.in_process
+    def test_on_postgresql_they_do_as_well(self, rest, key):
+        def change(number):
+            path, entity = f"/variables/{key}", {"key": key, "value": str(number)}
+            bulk = create(entity, action_on_existence="overwrite")
+            calls = (
+                ("PUT", path, {"value": "1"}),
+                ("PATCH", "/variables", bulk),
+                ("POST", "/variables", entity),
+            )
+            method, place, body = calls[number % 3]
+            return method, rest.request(method, place, json=body).status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(change, range(24)))
+        allowed = {("PUT", 200), ("PATCH", 200), ("POST", 201), ("POST", 409)}
+        assert set(answers) <= allowed
+        assert answers.count(("POST", 201)) <= 1
 
     @pytest.mark.in_process
     def test_who_may_not_create_may_still_replace(self, rest, there, key, monkeypatch):

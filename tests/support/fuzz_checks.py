@@ -12,6 +12,7 @@ SEMANTIC = {
     "bad-path",
     # Beyond ASCII, only letters and digits are for connections.
     "connection-id-not-allowed",
+    "credentials-needed",
     "dag-has-import-errors",
     "dag-id-unclear",
     "dag-non-periodic-schedule",
