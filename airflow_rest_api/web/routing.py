@@ -246,7 +246,7 @@ class AnySlashes(PathConverter):
     """Takes a value of a path with its slashes, whether it begins with one or has several in a row."""
 
     part_isolating = False
-    regex = ".+?"
+    regex = "(?s:.+?)"
 
 
 def keep_slashes(application: flask.Flask) -> None:

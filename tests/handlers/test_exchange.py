@@ -77,7 +77,9 @@ POOLS = {
 
 @pytest.mark.in_process
 class TestRoundTrip:
-    @pytest.mark.parametrize("form", FORMATS)
+    @pytest.mark.parametrize(
+        "form", [*FORMATS, pytest.param("json", marks=pytest.mark.postgres, id="json-pg")]
+    )
     def test_export_wipe_and_import_give_the_same_objects(self, revealing, form):
         variables = {
             name: value for name, value in VARIABLES.items() if form != "env" or name not in UNFIT_FOR_ENV
@@ -98,6 +100,7 @@ class TestRoundTrip:
             # A line holds JSON in one way, and a URI the extra in another.
             before, after = without_spaces(before), without_spaces(after)
         assert after == before
+        wipe()
 
 
 def as_json(text):

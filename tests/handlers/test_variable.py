@@ -216,6 +216,26 @@ class TestPutVariable:
             puts = pool.map(lambda number: rest.put(path, json={"value": str(number)}).status_code, range(8))
         assert list(puts) == [200] * 8
 
+    @pytest.mark.postgres
+    @pytest.mark.in_process
+    def test_on_postgresql_they_do_as_well(self, rest, key):
+        def change(number):
+            path, entity = f"/variables/{key}", {"key": key, "value": str(number)}
+            bulk = create(entity, action_on_existence="overwrite")
+            calls = (
+                ("PUT", path, {"value": "1"}),
+                ("PATCH", "/variables", bulk),
+                ("POST", "/variables", entity),
+            )
+            method, place, body = calls[number % 3]
+            return method, rest.request(method, place, json=body).status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(change, range(24)))
+        allowed = {("PUT", 200), ("PATCH", 200), ("POST", 201), ("POST", 409)}
+        assert set(answers) <= allowed
+        assert answers.count(("POST", 201)) <= 1
+
     @pytest.mark.in_process
     def test_who_may_not_create_may_still_replace(self, rest, there, key, monkeypatch):
         from airflow_rest_api.security.access import AirflowPermissions

@@ -35,8 +35,7 @@ def export_connections(query: Mapping[str, Any], *, caller: Caller) -> str:
         disclosure.require(caller, query["reason"])
     rows = readable_rows.of(_WORD, _TABLE.conn_id, query, "connection_id_pattern", caller)
     found = {row["conn_id"]: _stored(row) for row in rows}
-    shown = found if query["include_secrets"] else {name: _masked(fields) for name, fields in found.items()}
-    return _WRITERS[query["format"]](shown)
+    return _WRITERS[query["format"]](found if query["include_secrets"] else _masked(found))
 
 
 def import_connections(query: Mapping[str, Any], *, upload: Upload, caller: Caller) -> Json:
@@ -52,8 +51,14 @@ def _stored(row: Row) -> Fields:
     return {**plain, "password": password, "extra": extra}
 
 
-def _masked(fields: Fields) -> Fields:
+def _masked(found: Mapping[str, Fields]) -> dict[str, Fields]:
     """Mask what must not be shown, and leave everything else as it is written."""
+    # Before anything is shown: an extra may repeat a password.
+    masks.learn(fields["password"] for fields in found.values() if fields["password"])
+    return {name: _masked_one(fields) for name, fields in found.items()}
+
+
+def _masked_one(fields: Fields) -> Fields:
     extra = masks.extra(fields["extra"])  # noqa: S610 not Django's
     shown = fields["extra"] if masks.MASK not in (extra or "") else extra
     return {**fields, "password": masks.password(fields["password"]), "extra": shown}
@@ -78,7 +83,7 @@ _WRITERS = {
 def _merged(_: str, fields: Fields, stored: Fields | None) -> tuple[Fields, str | None]:
     if stored is None:
         return _without_masks(fields)
-    extra = masks.kept_extra(fields["extra"], stored["extra"])
+    extra = masks.kept_extra(fields["extra"], stored["extra"], stored["password"])
     kept = {
         "password": masks.kept_password(fields["password"], stored["password"]),
         "extra": exact_json.settled(extra, stored["extra"]) if extra else extra,

@@ -17,8 +17,9 @@ from airflow_rest_api.services.exchange import yaml_text
 from airflow_rest_api.services.exchange.import_refusals import FileTooLarge, FileUnreadable
 from airflow_rest_api.services.files.uploads import Upload
 
-# Far more than any installation has variables, and little enough to be held in memory a few times.
+# Far more than any installation has, and little enough to be held in memory a few times, and stored within seconds.
 MOST_BYTES = 4 * 1024 * 1024
+MOST_ENTRIES = 20_000
 _SUFFIXES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".env": "env"}
 # A `.env` file has no place for a description, and its readers pass over comments: above an entry, this one is its.
 DESCRIPTION = "# description: "
@@ -40,8 +41,11 @@ def read(upload: Upload, form: str | None) -> list[Entry]:
     """
     suffix = "".join(upload.name.lower().rpartition(".")[1:])
     if upload.size > MOST_BYTES:
-        raise FileTooLarge(MOST_BYTES)
-    return _READERS[form or _SUFFIXES.get(suffix, "json")](_text(upload.read()))
+        raise FileTooLarge(f"{MOST_BYTES // 1024} KiB")
+    entries = _READERS[form or _SUFFIXES.get(suffix, "json")](_text(upload.read()))
+    if len(entries) > MOST_ENTRIES:
+        raise FileTooLarge(f"{MOST_ENTRIES} entries")
+    return entries
 
 
 def _text(content: bytes) -> str:

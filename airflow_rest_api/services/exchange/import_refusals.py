@@ -31,10 +31,8 @@ class FileTooLarge(errors.Unprocessable):
 
     title = "The file is too large"
 
-    def __init__(self, most: int) -> None:
-        super().__init__(
-            f"The file is larger than the {most // 1024} KiB that are imported at once; split it into several files."
-        )
+    def __init__(self, most: str) -> None:
+        super().__init__(f"The file has more than the {most} that are imported at once; split it.")
 
 
 class ImportRejected(errors.Malformed):

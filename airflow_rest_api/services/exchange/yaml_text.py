@@ -12,7 +12,7 @@ from airflow_rest_api.services.exchange.import_refusals import FileUnreadable
 
 # Each level and each node costs time in the parser; an alias counts for all that it stands for.
 MOST_DEPTH = 64
-MOST_NODES = 400_000
+MOST_NODES = 200_000
 # PyYAML reads numbers to the base of sixty, in a time that grows with the square of their length.
 _MOST_DIGITS = 400
 _NUMBER = re.compile(r"[-+0-9_:.a-fA-FxXoO]+")
