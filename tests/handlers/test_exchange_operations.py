@@ -6,9 +6,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from airflow.utils.session import create_session
 
 from airflow_rest_api.security.access import AirflowPermissions
 from airflow_rest_api.services.caller import NamedScope
+from airflow_rest_api.services.connections.stored_connection import StoredConnection
 from tests.support.exchanging import FORMATS, NOUNS, REVEALED, actions, export, kind, send
 from tests.support.stored_objects import fill, stored, wipe
 
@@ -61,6 +63,23 @@ class TestExports:
             assert SECRET not in answer.text
             assert ("***" in answer.text or "%2A%2A%2A" in answer.text) is (noun != "pools")
         assert rows(rest, "export_variables") == []
+
+    @pytest.mark.parametrize("form", FORMATS)
+    def test_an_extra_that_repeats_a_password_is_masked_there(self, rest, form):
+        password = f"repeated-for-{form}"
+        row = StoredConnection(conn_id="repeating", conn_type="http")
+        row.password, row.extra = password, json.dumps({"uri": f"a://b:{password}@c", "region": "north"})
+        # As another process stores it: Airflow's masker has never met it in this one.
+        with create_session(scoped=False) as session:
+            session.add(row)
+        text = export(rest, "connections", form).text
+        assert "north" in text
+        assert password not in text
+        # Sent back with the mask, it stays as it is stored.
+        assert (
+            actions(send(rest, "connections", text, f"file.{form}", on_conflict="overwrite"))["repeating"]
+            == "unchanged"
+        )
 
     def test_whole_files(self, rest, filled):
         assert json.loads(export(rest, "variables").text) == {

@@ -35,10 +35,7 @@ def export_connections(query: Mapping[str, Any], *, caller: Caller) -> str:
         disclosure.require(caller, query["reason"])
     rows = readable_rows.of(_WORD, _TABLE.conn_id, query, "connection_id_pattern", caller)
     found = {row["conn_id"]: _stored(row) for row in rows}
-    shown = (
-        found if query["include_secrets"] else {name: _masked(name, fields) for name, fields in found.items()}
-    )
-    return _WRITERS[query["format"]](shown)
+    return _WRITERS[query["format"]](found if query["include_secrets"] else _all_masked(found))
 
 
 def import_connections(query: Mapping[str, Any], *, upload: Upload, caller: Caller) -> Json:
@@ -52,6 +49,12 @@ def _stored(row: Row) -> Fields:
     password = stored_text.decrypted(_WORD, name, row["password"], is_encrypted=row["is_encrypted"])
     extra = stored_text.decrypted(_WORD, name, row["extra"], is_encrypted=row["is_extra_encrypted"])
     return {**plain, "password": password, "extra": extra}
+
+
+def _all_masked(found: Mapping[str, Fields]) -> dict[str, Fields]:
+    # Before anything is shown: an extra may repeat a password.
+    masks.learn(fields["password"] for fields in found.values() if fields["password"])
+    return {name: _masked(name, fields) for name, fields in found.items()}
 
 
 def _masked(_: str, fields: Fields) -> Fields:
@@ -81,7 +84,7 @@ _WRITERS = {
 def _merged(_: str, fields: Fields, stored: Fields | None) -> tuple[Fields, str | None]:
     if stored is None:
         return _without_masks(fields)
-    extra = masks.kept_extra(fields["extra"], stored["extra"])
+    extra = masks.kept_extra(fields["extra"], stored["extra"], stored["password"])
     kept = {
         "password": masks.kept_password(fields["password"], stored["password"]),
         "extra": exact_json.settled(extra, stored["extra"]) if extra else extra,
