@@ -14,7 +14,7 @@ from airflow_rest_api.supervision.ledger import RETRY_SECONDS, Ledger
 from airflow_rest_api.supervision.log_files import LogWriter
 from airflow_rest_api.supervision.processes import Mark
 
-# How often somebody looks whether the folder is still there.
+# How often somebody looks whether the folder and the record are still there.
 _LOOK_SECONDS = 2.0
 _PIECE = 64 << 10
 # A component that never stops writing is not listened to alone.
@@ -56,7 +56,7 @@ class Ears:
                 poll.register(descriptor, select.POLLIN)
         poll.poll(seconds * 1000)
         self.take()
-        if self._ledger.is_unsaved:
+        if self._ledger.is_unsaved or not self._ledger.is_there:
             self._ledger.save()
         if self._ledger.has_gone:
             # Who removes the folder could not stop the component any more, but start another.

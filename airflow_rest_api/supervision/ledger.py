@@ -32,6 +32,11 @@ class Ledger:
         return Family(record.marker, record.last, frozenset({record.guardian, record.keeper}))
 
     @property
+    def is_there(self) -> bool:
+        """Whether the record is on the disk, some record at least."""
+        return records.is_there(self._folder)
+
+    @property
     def has_gone(self) -> bool:
         """Whether the instance's folder has been removed."""
         return self._folder.has_gone()

@@ -324,8 +324,10 @@ class _Trial:
             self._registry.stop(NAME, None)
 
     def reuse(self, number: int) -> None:
-        """Kill all, give the component's number to another, and look whether that is taken for it."""
-        for _ in range(number):
+        """Kill all, give the component's number to another, and look whether that is taken for it; as often as told."""
+        for _ in range(2 * number):
+            if self._figures.reused == number:
+                return
             self._start()
             before = self._registry.find(NAME)
             assert before is not None
@@ -335,7 +337,7 @@ class _Trial:
                 components.kill(process)
             components.until(lambda: not components.below(self._home))
             if not self._given_to_another(before.pid):
-                return
+                continue
             self._figures.reused += 1
             self._within("reused", lambda one: (one.state, one.pid, one.processes) == ("failed", None, 0))
             with suppress(Unknown):

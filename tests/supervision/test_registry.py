@@ -304,7 +304,7 @@ class TestLoss:
         until(lambda: not components.below(tmp_path), seconds=2)
 
     def test_when_all_are_killed_what_is_left_of_it_ends_before_the_next(self, registry, tmp_path):
-        started = registry.start(order())
+        started = registry.start(order(restart=True))
         alive(registry)
         components.kill_keepers(tmp_path)
         components.kill(started.pid)
@@ -339,6 +339,29 @@ os.killpg(0, signal.SIGKILL)
             psutil.Process(components.kept_by(registry)[whose]).terminate()
             assert state_of(registry, "exited").exit_code == -15
             until(lambda: not components.below(tmp_path), seconds=2)
+
+    @pytest.mark.parametrize("restart", [True, False], ids=["restart", "once"])
+    def test_without_its_record_it_is_not_left_alone(self, registry, tmp_path, restart):
+        started = registry.start(order(restart=restart))
+        alive(registry)
+        keeper, _ = components.kept_by(registry)
+        psutil.Process(keeper).suspend()
+        (started.log_file.parent / "record").unlink()
+        components.kill(keeper)
+        if restart:
+            until(lambda: registry.find("scheduler"))
+            assert alive(registry).pid != started.pid
+        else:
+            until(lambda: not components.below(tmp_path))
+            assert registry.find("scheduler").state == "failed"
+
+    def test_a_record_that_is_removed_is_written_again(self, registry):
+        started = registry.start(order())
+        (started.log_file.parent / "record").unlink()
+        assert registry.find("scheduler") is None
+        with pytest.raises(AlreadyRunning):
+            registry.start(order())
+        assert until(lambda: registry.find("scheduler"), seconds=5).pid == started.pid
 
     def test_whoever_removes_the_folder_ends_the_instance(self, registry, tmp_path):
 
