@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -178,6 +179,26 @@ class TestStartComponent:
             found = ended(able, begun(able, "scheduler", json={"options": {"num_runs": 2}}))
             assert (found["state"], found["result"]["exit_code"]) == ("succeeded", 0), found
             assert ended(able, begun(able, "scheduler"))["state"] == "failed"
+
+    def test_what_gives_no_sign_of_life_is_told_and_left_alone(self, able, calls):
+        slow = dataclasses.replace(catalogue.find("triggerer"), ready_seconds=1)
+        with mock.patch.object(catalogue, "RECIPES", {**catalogue.RECIPES, "triggerer": slow}):
+            found = ended(able, able.post(START))
+        assert found["state"] == "failed"
+        told = "The component 'triggerer' has given no sign of life within 1 s; the log tells more"
+        assert found["error"] == f"{told}; stop_component ends it."
+        assert psutil.Process(found["result"]["pid"]).is_running()
+
+    def test_it_is_started_again_when_wished_for(self, able, tmp_path):
+        with component_processes.fake(tmp_path, FAKE_EXIT="4"):
+            answer = begun(able, "triggerer", json={"restart": True})
+            deadline = time.monotonic() + 20
+            while not (known := able.get("/components/triggerer").json()["processes"][0])["restarts"]:
+                assert time.monotonic() < deadline, known
+                time.sleep(0.1)
+            assert able.get(f"/operations/{answer.json()['operation_id']}").json()["state"] == "running"
+            assert ended(able, able.post(STOP))["state"] == "succeeded"
+            assert ended(able, answer)["state"] == "failed"
 
     def test_it_runs_once_unless_instances_are_named(self, able, calls):
         with ThreadPoolExecutor(4) as pool:
