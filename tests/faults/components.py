@@ -69,7 +69,6 @@ def run(full: bool) -> dict[str, object]:
             for number in range(cycles):
                 trial.cycle(number)
             trial.reuse(3 if full else 1)
-        trial.service.kill()
         wrong = bystanders.signalled()
     judged(figures, wrong)
     return {
@@ -97,22 +96,20 @@ class _Bystanders:
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        self._started: list[tuple[psutil.Process, Path]] = []
+        self._started: list[tuple[psutil.Popen, Path]] = []
 
-    def start(self) -> psutil.Process | None:
+    def start(self) -> int:
         heard = self._place / f"heard-{uuid4().hex}"
-        started = subprocess.Popen(
+        started = psutil.Popen(
             [sys.executable, "-S", "-c", _BYSTANDER, str(heard)], stdout=subprocess.PIPE, cwd="/"
         )
-        process = psutil.Process(started.pid)
-        assert started.stdout is not None
         started.stdout.readline()
         started.stdout.close()
-        self._started.append((process, heard))
-        return process
+        self._started.append((started, heard))
+        return started.pid
 
-    def any(self) -> psutil.Process:
-        return self._started[0][0]
+    def any(self) -> int:
+        return self._started[0][0].pid
 
     def signalled(self) -> int:
         """How many signals they have heard, those among them that end or hold a process."""
@@ -166,6 +163,7 @@ class _Trial:
         finally:
             self._over.set()
             watcher.join()
+            self.service.kill()
 
     def _watch(self) -> None:
         while not self._over.wait(0.02):
@@ -294,7 +292,7 @@ class _Trial:
 
     def _forge(self) -> None:
         """Leave a record by which a bystander would be the component, or its keeper, of another boot or of this one."""
-        other = processes.look(self._others.any().pid)
+        other = processes.look(self._others.any())
         path = next(self._folder.glob(f"*/{NAME}"), None)
         if other is None or path is None:
             return
@@ -353,7 +351,6 @@ class _Trial:
                 _LAST_PID.write_text(str(pid - 1))
             except OSError:
                 return False
-            process = self._others.start()
-            if process is not None and process.pid == pid:
+            if self._others.start() == pid:
                 return True
         return False

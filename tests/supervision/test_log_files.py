@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_rest_api.supervision import folders, log_files
+from airflow_rest_api.supervision import log_files
 from airflow_rest_api.supervision.folders import Folder
 from airflow_rest_api.supervision.log_files import LogPart, LogWriter
 from tests.support import components
 from tests.support.components import order, state_of
-
-
-@pytest.fixture
-def folder(tmp_path):
-    folders.make(tmp_path / "instance")
-    entered = Folder(tmp_path / "instance")
-    yield entered
-    entered.close()
 
 
 def writer(folder: Folder) -> LogWriter:

@@ -23,14 +23,6 @@ from tests.support import components
 from tests.support.components import alive, order, state_of, until
 
 
-@pytest.fixture
-def folder(tmp_path):
-    folders.make(tmp_path / "instance")
-    entered = Folder(tmp_path / "instance")
-    yield entered
-    entered.close()
-
-
 def record(**changes) -> Record:
     nobody = Mark(1 << 21, 1)
     place = processes.place()
