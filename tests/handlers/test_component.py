@@ -10,14 +10,16 @@ import dataclasses
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from unittest import mock
 
 import psutil
 import pytest
 
 from airflow_rest_api.services import component as service
-from airflow_rest_api.services import errors, retries
+from airflow_rest_api.services import errors, jobs, retries
 from airflow_rest_api.services.components import catalogue, places, recipe, starting
+from airflow_rest_api.services.database import reading
 from airflow_rest_api.settings import COMPONENTS
 from airflow_rest_api.web import contract
 from tests.conftest import application, in_process
@@ -100,6 +102,17 @@ class TestGetComponents:
             "running",
             "elsewhere",
         )
+
+    @pytest.mark.postgres
+    def test_jobs_are_told_on_postgres_as_well(self, rest):
+        alive = [add_job(kind, hostname="elsewhere") for kind in ("DagProcessorJob", "TriggererJob")]
+        told = [job["id"] for one in rest.get("/components").json()["components"] for job in one["jobs"]]
+        assert told == alive
+        with reading() as session:
+            since = datetime.now(timezone.utc) - timedelta(seconds=30)
+            assert [job.has_beaten for job in jobs.on_host(session, "TriggererJob", "elsewhere", since)] == [
+                True
+            ]
 
     def test_it_takes_the_right_to_see_jobs(self, rest):
         assert rest.get("/components", role="viewer").status_code == 200
