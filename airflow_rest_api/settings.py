@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 
+from airflow_rest_api.sandbox.addresses import Opening
+
 SECTION = "rest_api"
 COMPONENTS = (
     "scheduler",
@@ -96,6 +98,7 @@ class Settings:
     upload_roots: Mapping[str, Path] = field(default_factory=dict)
     test_enabled: bool = False
     reveal_enabled: bool = False
+    test_connection_allowed_hosts: tuple[Opening, ...] = ()
     components_enabled: frozenset[str] = frozenset()
     legacy_enabled: bool = True
     legacy_dialect: str = "auto"
@@ -125,6 +128,7 @@ def load(option: Option, *, pool_size: int = 0, given: Iterable[str] = ()) -> Se
         upload_roots=reader.roots("upload_roots"),
         test_enabled=reader.boolean("test_enabled", default=False),
         reveal_enabled=reader.boolean("reveal_enabled", default=False),
+        test_connection_allowed_hosts=reader.openings("test_connection_allowed_hosts"),
         components_enabled=reader.components("components_enabled"),
         legacy_enabled=reader.boolean("legacy_enabled", default=True),
         legacy_dialect=reader.choice("legacy_dialect", DIALECTS),
@@ -246,6 +250,16 @@ class _Reader:
         for unknown in (entry for entry in names if entry not in COMPONENTS):
             self._fault(name, f"'{unknown}' is none of {', '.join(COMPONENTS)}")
         return frozenset(names)
+
+    def openings(self, name: str) -> tuple[Opening, ...]:
+        return tuple(opening for entry in self._list(name) if (opening := self._opening(name, entry)))
+
+    def _opening(self, name: str, entry: str) -> Opening | None:
+        try:
+            return Opening.read(entry)
+        except ValueError:
+            self._fault(name, f"'{entry}' is not a host, an address or a network, with :port or without")
+            return None
 
     def roots(self, name: str) -> dict[str, Path]:
         found: dict[str, Path] = {}

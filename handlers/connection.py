@@ -6,7 +6,10 @@ from typing import Any
 
 from airflow_rest_api.services import connection as service
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.connections import connection_testing
+from airflow_rest_api.services.exchange import connection_exchange
 from airflow_rest_api.services.states import Precondition, Stated
+from airflow_rest_api.settings import Settings
 
 Json = dict[str, Any]
 
@@ -53,3 +56,19 @@ def reveal_connection(connection_id: str, body: Json) -> Json:
     # The reason is for the audit, which has read it by now.
     del body
     return service.reveal_connection(connection_id)
+
+
+def test_connection(body: Json, caller: Caller, sandbox: Any, settings: Settings) -> Json:
+    """Test a connection."""
+    allowed = settings.test_connection_allowed_hosts
+    return connection_testing.test_connection(body, caller=caller, sandbox=sandbox, allowed=allowed)
+
+
+def export_connections(caller: Caller, **query: Any) -> str:
+    """Export connections."""
+    return connection_exchange.export_connections(query, caller=caller)
+
+
+def import_connections(body: Json, caller: Caller, **query: Any) -> Json:
+    """Import connections."""
+    return connection_exchange.import_connections(query, upload=body["file"], caller=caller)

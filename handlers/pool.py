@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow_rest_api.services import pool as service
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.exchange import pool_exchange
 from airflow_rest_api.services.states import Precondition, Stated
 
 Json = dict[str, Any]
@@ -46,3 +47,13 @@ def put_pool(pool_name: str, body: Json, precondition: Precondition, caller: Cal
 def delete_pool(pool_name: str, precondition: Precondition) -> None:
     """Delete a pool."""
     service.delete_pool(pool_name, precondition=precondition)
+
+
+def export_pools(caller: Caller, **query: Any) -> str:
+    """Export pools."""
+    return pool_exchange.export_pools(query, caller=caller)
+
+
+def import_pools(body: Json, caller: Caller, **query: Any) -> Json:
+    """Import pools."""
+    return pool_exchange.import_pools(query, upload=body["file"], caller=caller)

@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow_rest_api.services import variable as service
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.exchange import variable_exchange
 from airflow_rest_api.services.states import Precondition, Stated
 from airflow_rest_api.services.variables import variable_sources
 
@@ -47,6 +48,16 @@ def put_variable(variable_key: str, body: Json, precondition: Precondition, call
 def delete_variable(variable_key: str, precondition: Precondition) -> None:
     """Delete a variable."""
     service.delete_variable(variable_key, precondition=precondition)
+
+
+def export_variables(caller: Caller, **query: Any) -> str:
+    """Export variables."""
+    return variable_exchange.export_variables(query, caller=caller)
+
+
+def import_variables(body: Json, caller: Caller, **query: Any) -> Json:
+    """Import variables."""
+    return variable_exchange.import_variables(query, upload=body["file"], caller=caller)
 
 
 def reveal_variable(variable_key: str, source: str, body: Json) -> Json:

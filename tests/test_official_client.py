@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import airflow_client.client as airflow_client
 import pytest
 import urllib3
-from airflow_client.client.api import dag_api, dag_run_api, task_instance_api
-from airflow_client.client.models import TriggerDAGRunPostBody
+from airflow_client.client.api import backfill_api, dag_api, dag_run_api, task_instance_api
+from airflow_client.client.models import BackfillPostBody, TriggerDAGRunPostBody
 
 from tests.support import servers
 from tests.support.fuzzing import login
@@ -59,6 +60,20 @@ def test_it_lists_dags_triggers_a_run_and_reads_it_and_its_task_instances(client
     )
     assert instances.total_entries == len(instances.task_instances) > 0
     assert {entry.dag_run_id for entry in instances.task_instances} == {"from_the_client"}
+
+
+def test_it_plans_makes_pauses_and_cancels_a_backfill(client, scenario):
+    backfills = backfill_api.BackfillApi(client)
+    first, last = (datetime(2026, 2, day, tzinfo=timezone.utc) for day in (1, 5))
+    body = BackfillPostBody(dag_id=scenario.paused, from_date=first, to_date=last)
+    plan = backfills.create_backfill_dry_run(body)
+    assert [run.logical_date.day for run in plan.backfills] == [1, 2, 3, 4, 5]
+    made = backfills.create_backfill(body)
+    assert (made.from_date, made.to_date, made.is_paused) == (first, last, False)
+    assert backfills.pause_backfill(made.id).is_paused
+    assert not backfills.unpause_backfill(made.id).is_paused
+    assert backfills.cancel_backfill(made.id).completed_at is not None
+    assert [found.id for found in backfills.list_backfills(scenario.paused).backfills] == [made.id]
 
 
 def test_it_filters_by_time_in_its_own_spelling(client, scenario):

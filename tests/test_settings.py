@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_rest_api.sandbox.addresses import Opening
 from airflow_rest_api.settings import COMPONENTS, HeaderToken, Settings, SettingsError, load
 
 SHA = hashlib.sha256(b"x").hexdigest()
@@ -38,7 +39,7 @@ class TestDefaults:
         settings = Settings()
         risky = (
             *("deploy_enabled", "test_enabled", "reveal_enabled"),
-            *("components_enabled", "upload_roots", "http_tokens"),
+            *("components_enabled", "upload_roots", "http_tokens", "test_connection_allowed_hosts"),
         )
         assert not any(getattr(settings, name) for name in risky)
         assert settings.validate_responses
@@ -132,6 +133,16 @@ class TestValues:
 
     def test_an_upload_roots_name_is_there_once(self):
         assert faults(upload_roots="a=/x,a=/y") == ["[rest_api] upload_roots: the name 'a' is there twice"]
+
+    def test_hosts_that_tests_may_dial_are_hosts_and_networks(self):
+        text = " localhost:5432 ,10.0.0.0/8,[::1]:80,"
+        found = loaded(test_connection_allowed_hosts=text).test_connection_allowed_hosts
+        assert found == tuple(map(Opening.read, ("localhost:5432", "10.0.0.0/8", "[::1]:80")))
+        assert faults(test_connection_allowed_hosts="a b,localhost,10.0.0.1/8") == [
+            f"[rest_api] test_connection_allowed_hosts: '{entry}' is not a host, an address or a network,"
+            " with :port or without"
+            for entry in ("a b", "10.0.0.1/8")
+        ]
 
     def test_all_faults_are_found_at_once(self):
         said = faults(deploy_enabled="x", max_body_kib="y", legacy_dialect="z", jwt_secret="w")

@@ -1,1 +1,1 @@
-"""The sandbox: where files that callers send are parsed, in a process that can neither see nor reach this service."""
+"""The sandbox: files of callers are parsed and connections tested here, out of reach of all that this service has."""

@@ -1,7 +1,7 @@
 """The box: the service's side of the sandbox.
 
-It starts the fork server when it is first needed, again when it has died, sends it one request for each parse, and
-reads what comes back.
+It starts the fork server when it is first needed, again when it has died, sends it one request for each parse and
+each test of a connection, and reads what comes back.
 """
 
 from __future__ import annotations
@@ -9,37 +9,39 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from airflow_rest_api.sandbox import verdict
+from airflow_rest_api.sandbox import fork_server, replies, verdict
+from airflow_rest_api.sandbox.fork_server import ForkServer, SandboxUnavailable
+from airflow_rest_api.sandbox.replies import Reply
 from airflow_rest_api.sandbox.verdict import ParseFault, Strength, Verdict
+
+__all__ = ["Sandbox", "SandboxBusy", "SandboxUnavailable"]
 
 # As long as Airflow gives a file (`[core] dagbag_import_timeout`).
 SECONDS = 30.0
 AT_ONCE = 2
+# Most drivers give up after 10 s on a host that does not answer, and say so better than we can.
+DIAL_SECONDS = 15.0
+# Tests of connections: they wait for others, and do not use the processor meanwhile.
+DIALS_AT_ONCE = 4
 # Of the temporary folder of each parse.
 CELL_PREFIX = "rest-api-cell-"
 # Calls that parse or wait for that, by default; each of them holds a thread of the service.
 PLACES = 8
-# How long a request waits for its turn, and the server may take to import Airflow on a busy machine.
-_TURN_SECONDS, _START_SECONDS = 10.0, 60.0
+# How long a request waits for its turn.
+_TURN_SECONDS = 10.0
 # What the warden needs at the most to end a cell.
 _GRACE_SECONDS = 10.0
 _MOST_ANSWER = 16 << 20
-_PACKAGES = (f"{os.sep}site-packages", f"{os.sep}dist-packages")
-_SERVER = "airflow_rest_api.sandbox.child"
 _SENTENCES = {
     "timeout": "Parsing took longer than {seconds:g} seconds.",
     "memory": "Parsing needed more than 2 GiB of memory.",
@@ -54,33 +56,12 @@ class SandboxBusy(Exception):
     """Other files are being parsed, for longer than anybody should wait."""
 
 
-class SandboxUnavailable(Exception):
-    """No process can be started in which a file could be parsed."""
-
-
-@dataclass(frozen=True)
-class _Server:
-    process: subprocess.Popen[bytes]
-    channel: socket.socket
-    home: Path
-
-    def end(self) -> None:
-        """End the server and all its cells, and wait for that."""
-        self.channel.close()
-        try:
-            self.process.wait(1)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        shutil.rmtree(self.home, ignore_errors=True)
-
-
 class Sandbox:
-    """Parses DAG files where they can neither see nor reach anything of this service.
+    """Parses DAG files, and tests connections, where they can neither see nor reach anything of this service.
 
     ``hidden`` are paths that must not be seen although they may lie within Python's own folders; ``python_path``
-    those from which DAG files import beside their bundle. ``seconds`` bounds each parse, ``places`` how many calls
-    may parse or wait for their turn.
+    those from which DAG files import beside their bundle. ``seconds`` bounds each parse, ``dial_seconds`` each test,
+    ``places`` how many calls may be at work or wait for their turn.
     """
 
     def __init__(
@@ -89,15 +70,18 @@ class Sandbox:
         python_path: Sequence[Path] = (),
         *,
         seconds: float = SECONDS,
+        dial_seconds: float = DIAL_SECONDS,
         places: int = PLACES,
     ) -> None:
+        self._dial_seconds = dial_seconds
+        self._dials = threading.BoundedSemaphore(DIALS_AT_ONCE)
         self._hidden = [str(path.resolve()) for path in hidden]
         self._python_path = [str(path.resolve()) for path in python_path if path.is_dir()]
         self._seconds = seconds
         self._places = threading.BoundedSemaphore(places)
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
-        self._server: _Server | None = None
+        self._server: ForkServer | None = None
         self._at_exit: Callable[[], None] = _nothing
         self._strength: Strength | None = None
 
@@ -115,17 +99,52 @@ class Sandbox:
             # The server's own user must be able to enter it, whoever that is.
             Path(stage).chmod(0o755)
             request = {
-                "stage": stage,
-                "folder": str(folder.resolve()),
+                **self._request(stage, folder, self._seconds),
                 "beside": str(beside.resolve()) if beside else None,
                 "replaced": replaced,
                 "bundle_name": bundle_name,
-                "readable": self._python_path,
-                "hidden": self._hidden,
-                "seconds": self._seconds,
             }
-            answer = self._ask(request)
+            answer = self._ask(request, self._seconds)
         return self._verdict(answer, sent, time.monotonic() - begin)
+
+    def dial(
+        self, connection: Mapping[str, Any], *, openings: Sequence[tuple[str, int | None]], own: Sequence[str]
+    ) -> Reply:
+        """Test a connection with its hook; ``connection`` are the arguments of Airflow's `Connection`.
+
+        Nothing is dialled that `addresses.Policy` denies, but for ``openings``, networks with ports; ``own`` are the
+        addresses of Airflow's database and broker. Raises `SandboxBusy`, `SandboxUnavailable`.
+        """
+        with (
+            _one_of(self._places, 0),
+            _one_of(self._dials, 0),
+            tempfile.TemporaryDirectory(prefix=CELL_PREFIX) as place,
+            _piped(json.dumps(connection).encode()) as order,
+        ):
+            Path(place).chmod(0o755)
+            stage, nothing = Path(place, "stage"), Path(place, "nothing")
+            for folder in (stage, nothing):
+                folder.mkdir(mode=0o755)
+            request = self._request(str(stage), nothing, self._dial_seconds)
+            request |= {"openings": openings, "own": own}
+            answer = self._ask(request, self._dial_seconds, [order])
+        if answer["reason"] == "refused":
+            raise SandboxUnavailable(answer["output"])
+        reply = replies.read(answer)
+        if reply is None:
+            raise SandboxUnavailable("this machine cannot decide what a process dials")
+        return reply
+
+    def _request(self, stage: str, folder: Path, seconds: float) -> dict[str, Any]:
+        return {
+            "stage": stage,
+            "folder": str(folder.resolve()),
+            "beside": None,
+            "replaced": None,
+            "readable": self._python_path,
+            "hidden": self._hidden,
+            "seconds": seconds,
+        }
 
     def start(self) -> None:
         """Start the server, so that the first parse does not have to wait for it; raises `SandboxUnavailable`."""
@@ -142,8 +161,8 @@ class Sandbox:
         """Tell whether processes are kept apart by namespaces (`full`), or by limits and identity alone (`weak`)."""
         if self._strength is None:
             with tempfile.TemporaryDirectory(prefix="rest-api-probe-") as folder:
-                command = [sys.executable, "-m", f"{_SERVER}.surroundings", folder]
-                self._strength = "full" if _said(command, Path(folder)) == b"full" else "weak"
+                said = fork_server.said("surroundings", Path(folder))
+                self._strength = "full" if said == b"full" else "weak"
         return self._strength
 
     @contextmanager
@@ -151,17 +170,19 @@ class Sandbox:
         with _one_of(self._places, 0), _one_of(self._turns, _TURN_SECONDS):
             yield
 
-    def _running(self) -> _Server:
+    def _running(self) -> ForkServer:
         if self._server is not None and self._server.process.poll() is not None:
             self._server = None
             self._at_exit()
         if self._server is None:
-            self._server = _started()
+            self._server = fork_server.started()
             # With this object, or with this process: in an orderly end nothing is left to be cleaned up.
             self._at_exit = weakref.finalize(self, self._server.end)
         return self._server
 
-    def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _ask(
+        self, request: Mapping[str, Any], seconds: float, further: Sequence[int] = ()
+    ) -> Mapping[str, Any]:
         answer, reply = os.pipe()
         wanted, unwanted = os.pipe()
         # Closing the last end of this pipe ends the cell, also when this process is killed.
@@ -169,13 +190,13 @@ class Sandbox:
             try:
                 with self._lock:
                     channel = self._running().channel
-                    socket.send_fds(channel, [json.dumps(request).encode()], [reply, wanted])
+                    socket.send_fds(channel, [json.dumps(request).encode()], [reply, wanted, *further])
             except OSError as fault:
                 raise SandboxUnavailable from fault
             finally:
                 os.close(reply)
                 os.close(wanted)
-            return _read(reader.fileno(), self._seconds + _GRACE_SECONDS)
+            return _read(reader.fileno(), seconds + _GRACE_SECONDS)
 
     def _verdict(self, answer: Mapping[str, Any], sent: list[str], seconds: float) -> Verdict:
         strength: Strength = "full" if answer["strength"] == "full" else "weak"
@@ -208,20 +229,23 @@ def _one_of(semaphore: threading.Semaphore, seconds: float) -> Iterator[None]:
         semaphore.release()
 
 
-def _said(command: list[str], folder: Path) -> bytes | None:
-    """Return what a command wrote in the sandbox's environment, None for one that does not end in time."""
+@contextmanager
+def _piped(content: bytes) -> Iterator[int]:
+    """Yield the end of a pipe from which content can be read, of any size, and by nobody else."""
+    reader, writer = os.pipe()
+    thread = threading.Thread(target=_write, args=(writer, content), daemon=True)
+    thread.start()
     try:
-        found = subprocess.run(
-            command,
-            env=_environment(folder),
-            cwd=folder,
-            capture_output=True,
-            check=False,
-            timeout=_START_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    return found.stdout
+        yield reader
+    finally:
+        os.close(reader)
+        thread.join()
+
+
+def _write(writer: int, content: bytes) -> None:
+    with suppress(BrokenPipeError), os.fdopen(writer, "wb", buffering=0) as file:
+        while content:
+            content = content[file.write(content) :]
 
 
 def _nothing() -> None:
@@ -232,61 +256,6 @@ def _first(sent: list[str], files: list[verdict.ParsedFile]) -> str:
     """Return the first file of which nothing was heard."""
     known = {file.path for file in files}
     return next((path for path in sent if path not in known), sent[0] if sent else "")
-
-
-def _started() -> _Server:
-    home = Path(tempfile.mkdtemp(prefix="rest-api-sandbox-"))
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-m", _SERVER, str(home)],
-            stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=_environment(home),
-            cwd=home,
-            start_new_session=True,
-        )
-    server = _Server(process, ours, home)
-    ours.settimeout(_START_SECONDS)
-    try:
-        is_ready = ours.recv(16) == b"ready"
-    except OSError:
-        is_ready = False
-    if not is_ready:
-        server.end()
-        raise SandboxUnavailable("the fork server did not start")
-    ours.settimeout(None)
-    return server
-
-
-def _environment(home: Path) -> dict[str, str]:
-    """Return the environment of the sandbox, made of nothing: no address, no key, no password of this Airflow."""
-    return {
-        "PATH": os.defpath,
-        # Those of a user are not found by another home.
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path.endswith(_PACKAGES)),
-        "LANG": "C.UTF-8",
-        "HOME": str(home),
-        "TMPDIR": str(home),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",
-        # Else libraries for numbers start as many threads as there are processors, which may be too many.
-        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-        "AIRFLOW_HOME": str(home / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-        "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "True",
-        # All frames, so that the line in the caller's file is among them.
-        "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACKS": "True",
-        "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "100",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite:////nonexistent/airflow.db",
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-    }
 
 
 def _read(reader: int, seconds: float) -> Mapping[str, Any]:

@@ -251,12 +251,14 @@ def object_id(rule: Rule, arguments: Mapping[str, Any], body: Any) -> str | None
         return None
     place, _, name = source.partition(".")
     value = _pointed(body, name) if place == "body" else arguments.get(name)
-    return None if value in (None, "", ANY) else str(value)
+    # A variable or a pool may be called `~`.
+    unspecific = (None, "") if rule["resource"] in _NAMED else (None, "", ANY)
+    return None if value in unspecific else str(value)
 
 
 def is_about_body(rule: Rule) -> bool:
-    """Tell whether a rule can be asked only when the body was read."""
-    return rule["resource"] in _NAMED or str(rule.get("id_from")).startswith("body.")
+    """Tell whether a rule about a form can be asked only when the form was read."""
+    return str(rule.get("id_from")).startswith("body.")
 
 
 def _ask(rule: Rule, permissions: Permissions, found: str | None, body: Any) -> None:

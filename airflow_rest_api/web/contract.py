@@ -44,6 +44,8 @@ class Operation:
     dry_run_default: bool | None = None
     # The setting that bounds its body.
     body_limit: str = "max_body_kib"
+    # Of a read, the switch among its parameters with which it is recorded like a change.
+    audited_when: str | None = None
 
     @property
     def body_type(self) -> str | None:
@@ -55,6 +57,12 @@ class Operation:
         if self.dry_run_default is not None and isinstance(body, dict):
             return bool(body.get("dry_run", self.dry_run_default))
         return arguments.get("dry_run") is True
+
+    def is_recorded(self, arguments: Mapping[str, Any]) -> bool:
+        """Tell whether the audit has to know of a request: of a change, and of a read that the contract names."""
+        return not self.read_only or (
+            self.audited_when is not None and arguments.get(self.audited_when) is True
+        )
 
     @property
     def module(self) -> str:
@@ -214,6 +222,7 @@ def _operation(document: Document, path: str, method: str, definition: Mapping[s
         definition=definition,
         dry_run_default=_dry_run_default(document, definition),
         body_limit=definition.get("x-body-limit", "max_body_kib"),
+        audited_when=definition.get("x-audited-when"),
     )
 
 

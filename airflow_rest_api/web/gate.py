@@ -50,7 +50,8 @@ class Gate:
     def admit_unread(self, operation: Operation, exchange: Exchange) -> None:
         """Let the caller send a large body who may; raises as `admit`, which asks again when it was read.
 
-        What a rule finds in the body is left to that: files are no reason to let anybody fill the disk.
+        What a rule finds in the body is left to that: files are no reason to let anybody fill the disk. A form names
+        no team, so what is asked of variables, connections and pools in general can be asked at once.
         """
         if not operation.anonymous:
             rules = [rule for rule in operation.access or () if not access.is_about_body(rule)]
@@ -71,7 +72,7 @@ class Gate:
     @contextmanager
     def recording(self, operation: Operation, exchange: Exchange) -> Iterator[None]:
         """Let the handler run inside; raises `AuditUnavailable` before anything was changed."""
-        if operation.read_only:
+        if not operation.is_recorded(exchange.arguments):
             yield
         elif operation.anonymous:
             with self._written_afterwards(operation, exchange):

@@ -111,7 +111,7 @@ class Recorder:
 
         Of a caller whom somebody knows it is one outcome; all others are counted.
         """
-        if operation.read_only or current.audited:
+        if current.audited or not operation.is_recorded(current.arguments):
             return
         current.audited = True
         if current.caller is not None and status not in _COUNTED:

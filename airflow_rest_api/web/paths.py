@@ -83,7 +83,8 @@ class PathTable:
         """Find the operation of a method and a path below a door's prefix.
 
         Where several paths fit, the first that has the method counts, and the first of all says which methods are
-        served (OpenAPI 3.0.3, paths object: a path without values is matched before one with values). With an
+        served (OpenAPI 3.0.3, paths object: a path without values is matched before one with values), together with
+        those where a value with slashes stands before a literal: both are served at such an address. With an
         ``encoded_slash`` only a path fits of which a value may hold one: in ids a slash is no more allowed than
         it separates. Raises HTTPException: 404, or 405 with the methods of the address (RFC 9110 section 15.5.6).
         """
@@ -97,7 +98,8 @@ class PathTable:
                 continue
             if method in address.operations:
                 return Found(address.base, address.operations[method], arguments)
-            served = served or set(address.operations)
+            if not served or address.open_ended is not None:
+                served |= set(address.operations)
         if not served:
             raise HTTPException(404)
         raise HTTPException(405, headers=allow(served))

@@ -246,7 +246,7 @@ class AnySlashes(PathConverter):
     """Takes a value of a path with its slashes, whether it begins with one or has several in a row."""
 
     part_isolating = False
-    regex = ".+?"
+    regex = "(?s:.+?)"
 
 
 def keep_slashes(application: flask.Flask) -> None:
@@ -287,6 +287,8 @@ def refuse_unsupported(document: contract.Document, operation: contract.Operatio
         yield f"the x-airflow-access of '{operation.operation_id}' has {name}, which is unknown"
     for name in locations.unknown(document, operation):
         yield f"the {locations.EXTENSION} of '{operation.operation_id}' has {name}, which the answer has not"
+    if operation.audited_when is not None and operation.audited_when not in names:
+        yield f"the x-audited-when of '{operation.operation_id}' names no parameter of it"
     yield from _kinds(operation)
     yield from _followed(document, operation)
     yield from _bodies(document, operation)

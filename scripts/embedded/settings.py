@@ -149,6 +149,7 @@ def _sections(wishes: Wishes, secret: Mapping[str, str]) -> dict[str, dict[str, 
             "executor": "LocalExecutor",
             # LocalExecutor forks that many workers when it starts; Airflow's 32 are made for larger machines.
             "parallelism": "8",
+            "test_connection": "Enabled",
             "load_examples": str(wishes.examples),
             "dags_folder": f"{home}/dags",
             "plugins_folder": f"{home}/plugins",

@@ -15,7 +15,7 @@ from tests.web import small
 DOCUMENT = contract.load("openapi.yaml")
 OPERATIONS = contract.operations(DOCUMENT)
 ORDER = [
-    *("operationId", "tags", "summary", "description", "x-airflow-access", "x-read-only"),
+    *("operationId", "tags", "summary", "description", "x-airflow-access", "x-read-only", "x-audited-when"),
     *(
         "x-waits-for",
         "x-follows",

@@ -30,7 +30,7 @@ REFUSED = {
     # The executor is another one.
     "get_celery_workers": 409,
     **dict.fromkeys(("shut_down_celery_worker", "add_celery_queue", "remove_celery_queue"), 403),
-    **dict.fromkeys(("reveal_variable", "reveal_connection"), 403),
+    **dict.fromkeys(("reveal_variable", "reveal_connection", "test_connection"), 403),
     # What the examples name has ended.
     **dict.fromkeys(("kill_dag_run", "kill_task_instance"), 409),
     # There are files only where somebody has put one.

@@ -11,10 +11,11 @@ from tests.support.environment import ROOT
 
 PRODUCT = "airflow_rest_api"
 AIRFLOW_ROOMS = ("services", "security", "storage", "plugin")
-# What runs in the sandbox's own processes parses files with Airflow; its other half starts with no Airflow at all.
+# What runs in the sandbox's own processes parses files and tests connections with Airflow; its other half starts
+# with no Airflow at all.
 # The child of a trial is a worker's supervisor.
 AIRFLOW_MODULES = (
-    *(f"{PRODUCT}.sandbox.child.{name}" for name in ("parser", "ignoring")),
+    *(f"{PRODUCT}.sandbox.child.{name}" for name in ("parser", "ignoring", "dialler")),
     *(
         f"{PRODUCT}.trial.child.{name}"
         for name in ("__main__", "forgetful", "lines", "place", "secrets", "tasks")

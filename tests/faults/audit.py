@@ -215,21 +215,25 @@ def unwritable(rest: Client, document: Any, operations: list[Any]) -> int:
 
 def is_off(rule: Mapping[str, Any]) -> bool:
     """Whether a rule refuses everybody here."""
-    switches = ("deploy_enabled", "test_enabled", "reveal_enabled", "components_enabled")
-    return rule.get("switch") in switches and "when" not in rule
+    off = ("deploy_enabled", "test_enabled", "reveal_enabled", "components_enabled")
+    return rule.get("switch") in off and "when" not in rule
 
 
 def state() -> dict[str, list[Any]]:
     """The content of the tables that the operations change."""
+    from airflow.models.connection import Connection
     from airflow.models.dag import DagModel
     from airflow.models.dagrun import DagRun
+    from airflow.models.pool import Pool
     from airflow.models.taskinstance import TaskInstance
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     from airflow_rest_api.storage.tables import refresh_token, revocation
 
-    tables = [DagModel.__table__, DagRun.__table__, TaskInstance.__table__, refresh_token, revocation]
+    models = (DagModel, DagRun, TaskInstance, Variable, Connection, Pool)
+    tables = [*(model.__table__ for model in models), refresh_token, revocation]
     with create_session(scoped=False) as session:
         return {
             table.name: [

@@ -23,6 +23,7 @@ ONE_DAG = ["OneDag foreign", "OneDag missing"]
 VIEWER = [f"Viewer {target}" for target in OBJECTS]
 # The roles that have nothing to do with variables, connections and pools.
 NO_OP = [f"{role} {target}" for role in ("Viewer", "User", "OneDag") for target in OBJECTS]
+NOT_OP = NOBODY_KNOWN + NO_OP
 # What is switched off is nobody's.
 EVERYBODY = [
     *NOBODY_KNOWN,
@@ -53,6 +54,9 @@ OWN = {
     "refresh_all_dags": [*NOBODY_KNOWN, *VIEWER, "OneDag own", *ONE_DAG],
     **dict.fromkeys(("get_deployments", "get_deployment"), NOBODY_KNOWN),
     **dict.fromkeys(("deploy_dag", "rollback_deployment", "validate_dag", "test_task"), EVERYBODY),
+    **dict.fromkeys(("export_variables", "export_connections"), NOT_OP),
+    **dict.fromkeys(("import_variables", "import_connections", "import_pools"), NOT_OP),
+    "export_pools": NOBODY_KNOWN,
     **dict.fromkeys(("reveal_variable", "reveal_connection"), EVERYBODY),
     **dict.fromkeys(("get_components", "get_component", "get_celery_workers"), NOBODY_KNOWN),
     **dict.fromkeys(("start_component", "stop_component"), EVERYBODY),

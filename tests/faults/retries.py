@@ -98,29 +98,47 @@ def one_winner(call: Callable[..., httpx.Response], number: int) -> dict[str, ob
 def over_a_kill(home: Path, settings: dict[str, str], moment: str) -> dict[str, object]:
     """Call a server that kills itself, start another one, and repeat the call until it is answered."""
     headers = {"Idempotency-Key": uuid4().hex}
-    paths = {**settings, "PYTHONPATH": f"{environment.ROOT}:{environment.ROOT / 'scripts'}"}
-    with servers.running(f"dying when {moment}", home, **paths) as server, api(server.url) as call:
+    with dying(home, settings, moment) as call:
         before = runs(call)
-        try:
-            call("POST", RUNS, json=NOW, headers=headers)
-        except httpx.TransportError:
-            pass
-        else:
-            raise AssertionError("the server has answered")
+        unanswered(call, RUNS, json=NOW, headers=headers)
     with servers.running("standalone", home, **settings) as server, api(server.url) as call:
-        begin, told = time.monotonic(), Counter[int]()
-        while True:
-            answer = call("POST", RUNS, json=NOW, headers=headers)
-            told[answer.status_code] += 1
-            if answer.status_code != 409:
-                break
-            assert time.monotonic() - begin < PATIENCE_SECONDS, "the call is never answered"
-            time.sleep(1)
+        answer, told = settled(call, RUNS, json=NOW, headers=headers)
         again = call("POST", RUNS, json=NOW, headers=headers)
         made = runs(call) - before
     assert (answer.status_code, again.content) == (200, answer.content), answer.text
     assert made == 1, f"{made} runs were made"
     return {"runs made": made, "answers": dict(told)}
+
+
+@contextmanager
+def dying(home: Path, settings: dict[str, str], moment: str) -> Iterator[Callable[..., httpx.Response]]:
+    """`call` of a server that kills itself at this moment (`tests/support/dying.py`)."""
+    paths = {**settings, "PYTHONPATH": f"{environment.ROOT}:{environment.ROOT / 'scripts'}"}
+    with servers.running(f"dying when {moment}", home, **paths) as server, api(server.url) as call:
+        yield call
+
+
+def unanswered(call: Callable[..., httpx.Response], path: str, **options: Any) -> None:
+    """Make a call that kills the server."""
+    try:
+        call("POST", path, **options)
+    except httpx.TransportError:
+        return
+    raise AssertionError("the server has answered")
+
+
+def settled(
+    call: Callable[..., httpx.Response], path: str, **options: Any
+) -> tuple[httpx.Response, Counter[int]]:
+    """Repeat a call until the claim of the server that died has run out, and count the answers."""
+    begin, told = time.monotonic(), Counter[int]()
+    while True:
+        answer = call("POST", path, **options)
+        told[answer.status_code] += 1
+        if answer.status_code != 409:
+            return answer, told
+        assert time.monotonic() - begin < PATIENCE_SECONDS, "the call is never answered"
+        time.sleep(1)
 
 
 def runs(call: Callable[..., httpx.Response]) -> int:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.conftest import application, in_process
-from tests.support import clients, parser, processor, template
+from tests.support import clients, listening, parser, processor, template
 from tests.support.processor import source
 from tests.support.twins import assert_alike
 
@@ -108,4 +108,12 @@ def selection_dags(home):
     """The DAGs of `tests/support/selection_dags`, for the tests of one module."""
     parser.parse(Path(__file__).parents[1] / "support" / "selection_dags", "selections.py", 0.1)
     yield
+    template.restore(home)
+
+
+@pytest.fixture(scope="module")
+def restored_afterwards(home, notebook):
+    """Brings the SQLite database back to the scenario after the tests of one module."""
+    yield
+    listening.events(notebook, home / "airflow.db")
     template.restore(home)

@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 from airflow.models.connection import Connection
+from airflow.models.team import Team
 from airflow.utils.session import create_session
 from cryptography.fernet import Fernet
 from sqlalchemy import update as changing
@@ -16,7 +17,7 @@ from sqlalchemy import update as changing
 from tests.support.bulk import create, delete, statuses, told, update
 from tests.support.seed_rows import EXAMPLE_CONNECTION
 from tests.support.shared_calls import assert_alike
-from tests.support.shared_calls_of.connection import CALLS
+from tests.support.shared_calls_of.connection import CALLS, OF_TEAMS
 
 pytestmark = pytest.mark.usefixtures("restored_database")
 
@@ -54,6 +55,11 @@ def locked_away(connection_id="made"):
         session.execute(changing(table).where(table.c.conn_id == connection_id).values(**values, **flags))
 
 
+def with_teams(*names):
+    with create_session(scoped=False) as session:
+        session.add_all(Team(name=name) for name in names)
+
+
 @pytest.fixture
 def made(rest):
     """A connection with secrets, and its entity tag."""
@@ -65,6 +71,11 @@ def made(rest):
 class TestParity:
     def test_everything_is_answered_as_by_airflow(self, rest, v2):
         assert_alike(CALLS, rest, v2, normalise=told)
+
+    def test_teams_are_airflows(self, rest, v2):
+        with_teams("blue", "red")
+        with mock.patch.dict(os.environ, {"AIRFLOW__CORE__MULTI_TEAM": "True"}):
+            assert_alike(OF_TEAMS, rest, v2, normalise=told)
 
 
 class TestGetConnections:
@@ -154,6 +165,15 @@ class TestPatchConnection:
     def test_a_mask_beside_a_new_field_keeps_what_is_stored(self, rest, made):
         rest.patch(PATH, json={**BODY, "extra": json.dumps({"token": "***", "region": "south"})})
         assert stored()[1] == {"token": "planted-token", "region": "south"}
+
+    def test_a_mask_within_a_text_keeps_what_is_stored(self, rest):
+        # Airflow stores the mask.
+        extra = {"uri": f"a://b:{SECRETS['password']}@c", "region": "north"}
+        rest.post("/connections", json={**BODY, **SECRETS, "extra": json.dumps(extra)})
+        shown = json.loads(rest.get(PATH).json()["extra"])
+        assert shown["uri"] == "a://b:***@c"
+        rest.patch(PATH, json={**BODY, "extra": json.dumps({**shown, "region": "south"})})
+        assert stored()[1] == {**extra, "region": "south"}
 
     def test_a_mask_under_a_harmless_name_is_no_text_to_be_stored(self, rest, made):
         # Airflow merges what has a sensitive name, and stores the rest as it comes.
@@ -250,6 +270,14 @@ class TestPutConnection:
     )
     def test_who_may(self, rest, role, status):
         assert rest.put(PATH, json=BODY, role=role).status_code == status
+
+    def test_the_team_stays_unless_one_is_sent(self, rest):
+        with_teams("blue")
+        with mock.patch.dict(os.environ, {"AIRFLOW__CORE__MULTI_TEAM": "True"}):
+            bodies = [{"team_name": "blue"}, {}, {"team_name": None}, {"team_name": "none"}]
+            answers = [rest.put(PATH, json={"conn_type": "http", **body}) for body in bodies]
+        assert [answer.json().get("team_name") for answer in answers] == ["blue", "blue", None, None]
+        assert kind(answers[3]) == (400, "unknown-team")
 
     def test_of_many_at_once_all_succeed(self, rest):
         bodies = [{"conn_type": "http", "port": number} for number in range(8)]

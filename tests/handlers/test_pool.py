@@ -73,6 +73,13 @@ class TestSharedCalls:
     def test_every_answer_and_every_refusal_is_airflows(self, rest, v2):
         assert_alike(shared.CALLS, rest, v2, normalise=bulk.told)
 
+    @pytest.mark.in_process
+    def test_teams_are_airflows(self, rest, v2, monkeypatch):
+        with create_session(scoped=False) as session:
+            session.add_all([Team(name="blue"), Team(name="red")])
+        monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+        assert_alike(shared.OF_TEAMS, rest, v2, normalise=bulk.told)
+
 
 @pytest.mark.usefixtures("restored_database")
 class TestGetPools:
@@ -302,6 +309,9 @@ class TestPutPool:
 
         with ThreadPoolExecutor(8) as many:
             assert set(many.map(put, range(40))) == {200}
+        answer = rest.get("/pools", params={"pool_name_pattern": "raced", "order_by": "-name"}).json()
+        assert [pool["name"] for pool in answer["pools"]] == [f"raced_{number}" for number in (4, 3, 2, 1, 0)]
+        assert rest.get("/pools/default_pool").json()["running_slots"] > 0
 
 
 @pytest.mark.usefixtures("restored_database")

@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
+from airflow.models.team import Team
 from airflow.models.variable import Variable
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from tests.support.bulk import create, delete, statuses, told, update
 from tests.support.shared_calls import assert_alike
-from tests.support.shared_calls_of.variable import CALLS
+from tests.support.shared_calls_of.variable import CALLS, OF_TEAMS
+
+pytestmark = pytest.mark.usefixtures("restored_afterwards")
 
 # Not one of the session's own secrets, which nobody may see.
 SECRET = {"password": "horse-battery-staple", "user": "ada", "deep": [{"token": "stapled-battery"}]}
@@ -23,6 +26,14 @@ SHOWN = {"password": "***", "user": "ada", "deep": [{"token": "***"}]}
 @pytest.fixture
 def key():
     return f"kept_{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def teams(monkeypatch, restored_database):
+    """The teams `blue` and `red`, in an Airflow with teams."""
+    with create_session(scoped=False) as session:
+        session.add_all([Team(name="blue"), Team(name="red")])
+    monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
 
 
 @pytest.fixture
@@ -50,6 +61,9 @@ def value_of(key):
 class TestGetVariables:
     def test_everything_is_answered_as_by_airflow(self, rest, v2, restored_database):
         assert_alike(CALLS, rest, v2, normalise=told)
+
+    def test_teams_are_those_of_airflow(self, rest, v2, teams):
+        assert_alike(OF_TEAMS, rest, v2, normalise=told)
 
     @pytest.mark.in_process
     def test_what_is_not_in_the_database_is_in_no_list(self, rest, monkeypatch):
@@ -80,6 +94,10 @@ class TestPostVariable:
         assert answers[0].json() == answers[1].json()
         assert answers[1].headers["idempotency-replayed"] == "true"
         assert "not-so-sensitive" not in everything_kept()
+
+    def test_a_key_is_not_empty(self, rest):
+        # Airflow stores such a variable.
+        assert rest.post("/variables", json={"key": "", "value": "1"}).status_code == 400
 
     def test_of_many_at_once_one_creates(self, rest, key):
         with ThreadPoolExecutor(8) as pool:
@@ -180,6 +198,13 @@ class TestPutVariable:
         assert rest.put(f"/variables/{key}", json=body).status_code == 400
         assert stored(key) is None
 
+    @pytest.mark.in_process
+    def test_the_team_stays_unless_one_is_sent(self, rest, key, teams):
+        wishes = [{"team_name": "blue"}, {}, {"team_name": "none"}, {"team_name": None}]
+        answers = [rest.put(f"/variables/{key}", json={"value": "1", **wish}) for wish in wishes]
+        assert [answer.status_code for answer in answers] == [200, 200, 400, 200]
+        assert [answer.json().get("team_name") for answer in answers] == ["blue", "blue", None, None]
+
     @pytest.mark.parametrize("tag", ["*", '"0-0"'])
     def test_nothing_is_created_where_something_is_expected(self, rest, key, tag):
         answer = rest.put(f"/variables/{key}", json={"value": "1"}, headers={"If-Match": tag})
@@ -190,6 +215,26 @@ class TestPutVariable:
             path = f"/variables/{key}"
             puts = pool.map(lambda number: rest.put(path, json={"value": str(number)}).status_code, range(8))
         assert list(puts) == [200] * 8
+
+    @pytest.mark.postgres
+    @pytest.mark.in_process
+    def test_on_postgresql_they_do_as_well(self, rest, key):
+        def change(number):
+            path, entity = f"/variables/{key}", {"key": key, "value": str(number)}
+            bulk = create(entity, action_on_existence="overwrite")
+            calls = (
+                ("PUT", path, {"value": "1"}),
+                ("PATCH", "/variables", bulk),
+                ("POST", "/variables", entity),
+            )
+            method, place, body = calls[number % 3]
+            return method, rest.request(method, place, json=body).status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(change, range(24)))
+        allowed = {("PUT", 200), ("PATCH", 200), ("POST", 201), ("POST", 409)}
+        assert set(answers) <= allowed
+        assert answers.count(("POST", 201)) <= 1
 
     @pytest.mark.in_process
     def test_who_may_not_create_may_still_replace(self, rest, there, key, monkeypatch):
@@ -250,6 +295,17 @@ class TestDeleteVariable:
 
 
 class TestBulkVariables:
+    @pytest.mark.in_process
+    def test_the_team_of_a_new_one_is_stored_and_kept_where_it_is_overwritten(self, rest, key, teams):
+        # Airflow leaves the team of a new one out.
+        new = create({"key": key, "value": "1", "team_name": "blue"})
+        over = create({"key": key, "value": "2"}, action_on_existence="overwrite")
+        unknown = create({"key": f"{key}_2", "value": "1", "team_name": "none"})
+        bodies = (new, over, unknown)
+        found = [statuses(rest.patch("/variables", json=body).json())["create"] for body in bodies]
+        assert found == [([key], []), ([key], []), ([], [400])]
+        assert (value_of(key), stored(key).team_name) == ("2", "blue")
+
     def test_what_was_deleted_can_be_created_again(self, rest, there, key):
         # Airflow tells a success, and the variable is gone all the same.
         there("1", description="Old.")

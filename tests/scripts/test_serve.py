@@ -336,6 +336,17 @@ class TestFirstLife:
             (left,) = client.get("/backfills", params={"active": True}).json()["backfills"]
             assert client.put(f"/backfills/{left['id']}/cancel").status_code == 200
 
+    def test_the_readmes_calls_about_connections_and_files_of_them_do_what_they_say(
+        self, first_life: Life, finished_run: str, tmp_path: Path
+    ) -> None:
+        with first_life.client() as client:
+            assert client.put("/variables/colour", json={"value": "green"}).status_code == 200
+        done = subprocess.run(
+            ["sh", "-eu", "-c", readme_commands(first_life.home) + readme_block("report_archive")],
+            env=environment(), capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path,
+        )  # fmt: skip
+        assert done.stdout.splitlines()[-3:] == ["***", "other.invalid", "1"]
+
     def test_the_next_run_runs_what_was_deployed_and_a_broken_file_interrupts_nothing(
         self, first_life: Life, finished_run: str
     ) -> None:

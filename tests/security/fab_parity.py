@@ -10,7 +10,7 @@ import importlib
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,9 @@ CUSTOM_PERMISSIONS = (
 )
 
 
-def table(noun: str) -> tuple[SharedCall, ...]:
-    """The calls of a noun."""
-    calls: tuple[SharedCall, ...] = importlib.import_module(f"{shared_calls_of.__name__}.{noun}").CALLS
-    return calls
+def table(noun: str) -> Any:
+    """The module with the calls of a noun, and with `normalise` where it has differences of its own."""
+    return importlib.import_module(f"{shared_calls_of.__name__}.{noun}")
 
 
 def make_users() -> None:
@@ -70,16 +69,18 @@ def tokens(**others: str) -> Callable[[str], str]:
     return made.__getitem__
 
 
-def told(calls: Iterable[SharedCall], rest: Client, v2: Client) -> str:
-    """What is not alike first, or nothing."""
-    faults = (difference(call, rest, v2) for call in calls)
+def told(noun: str, services: Sequence[Client], callers: Container[str | None]) -> str:
+    """What is not alike first of the calls of these callers, or nothing."""
+    normalise = getattr(table(noun), "normalise", bulk.told)
+    calls = (call for call in table(noun).CALLS if call.role in callers)
+    faults = (difference(call, services, normalise) for call in calls)
     return next((fault for fault in faults if fault), "")
 
 
-def difference(call: SharedCall, rest: Client, v2: Client) -> str:
+def difference(call: SharedCall, services: Sequence[Client], normalise: Callable[[Any], Any]) -> str:
     """What is not alike of one call, or nothing."""
     try:
-        shared_calls.assert_alike([call], rest, v2, normalise=bulk.told)
+        shared_calls.assert_alike([call], *services, normalise=normalise)
     except AssertionError as fault:
         # We read a body before we ask whose it is, and Airflow after that.
         return "" if "status 400 in place of 403" in str(fault) else str(fault)
@@ -90,27 +91,25 @@ def observe(nouns: Iterable[str], rest: Any, v2: Any, restore: Callable[[], None
     """Make all calls of each table as they are, then those of the admin as somebody who may do less."""
     from airflow_rest_api.security import access
 
+    def played_by(role: str) -> tuple[Client, Client]:
+        token = tokens(admin=role)
+        return Client(rest, clients.REST, token), Client(v2, clients.V2, token)
+
     found: dict[str, Any] = {}
     for noun in nouns:
-        for role in ("Admin", CUSTOM):
-            token = tokens(admin=role)
-            services = Client(rest, clients.REST, token), Client(v2, clients.V2, token)
-            calls = [call for call in table(noun) if role == "Admin" or call.role == "admin"]
-            found[f"{noun} {role}"] = told(calls, *services)
-            restore()
+        found[f"{noun} Admin"] = told(noun, played_by("Admin"), {None, *ROLES})
+        restore()
+        found[f"{noun} {CUSTOM}"] = told(noun, played_by(CUSTOM), {"admin"})
+        restore()
     # As if reading were all that there is to be asked.
     known = access.AirflowPermissions.may_named
-    broken = mock.patch.object(
-        access.AirflowPermissions,
-        "may_named",
-        lambda self, noun, name, _, team=None: known(self, noun, name, "GET"),
-    )
-    token = tokens(admin=CUSTOM)
-    with broken:
-        found["broken"] = told(
-            table("pool"), Client(rest, clients.REST, token), Client(v2, clients.V2, token)
-        )
-    return {"calls": {noun: len(table(noun)) for noun in nouns}, **found}
+
+    def reads(self: Any, noun: str, name: str | None, _: str, team: str | None = None) -> bool:
+        return known(self, noun, name, "GET", team)
+
+    with mock.patch.object(access.AirflowPermissions, "may_named", reads):
+        found["broken"] = told("pool", played_by(CUSTOM), {"admin"})
+    return {"calls": {noun: len(table(noun).CALLS) for noun in nouns}, **found}
 
 
 def main() -> None:

@@ -94,6 +94,12 @@ class TestRules:
                 None,
                 ("pool", "DELETE", "small", None),
             ),
+            (
+                rule(resource="pool", id_from="path.pool_name"),
+                {"pool_name": "~"},
+                None,
+                ("pool", "GET", "~", None),
+            ),
             (rule(resource="pool"), {}, None, ("pool", "GET", None, None)),
         ],
     )

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
+from airflow._shared.secrets_masker import mask_secret, secrets_masker
 
 from airflow_rest_api.services import masks
 from airflow_rest_api.services.masks import MaskedValue
+
+
+@pytest.fixture
+def masker():
+    """Airflow's masker, which forgets afterwards what it was taught."""
+    known = secrets_masker._secrets_masker()
+    before = set(known.patterns), known.replacer
+    yield
+    known.patterns, known.replacer = before
+
 
 NESTED = json.dumps({"user": "ada", "password": "from-long-ago", "deep": [{"token": "t0ken-of-ada"}, 1]})
 SHOWN = {"user": "ada", "password": "***", "deep": [{"token": "***"}, 1]}
@@ -59,6 +71,23 @@ class TestWhatIsShown:
         assert masks.variable(key, text) == theirs.val
 
 
+class TestLearning:
+    def test_what_is_learned_stands_in_no_text_any_more(self, masker):
+        masks.learn(["word/that+is-learned", "four", "airflow", ""])
+        shown = masks.extra(
+            json.dumps({"a": "x word/that+is-learned", "b": "word/that%2Bis-learned", "c": "four airflow"})
+        )
+        assert json.loads(shown) == {"a": "x ***", "b": "***", "c": "four airflow"}
+
+    def test_a_thousand_are_learned_in_no_time(self, masker):
+        # Airflow's masker takes a minute.
+        begin = time.process_time()
+        masks.learn(f"word-number-{number}." for number in range(1000))
+        masks.learn(["another-word"])
+        assert time.process_time() - begin < 10
+        assert masks.extra('{"a": "word-number-999. and another-word"}') == '{"a": "*** and ***"}'
+
+
 class TestWhatIsKept:
     @pytest.mark.parametrize(
         ("new", "stored"),
@@ -78,6 +107,27 @@ class TestWhatIsKept:
         assert json.loads(masks.kept_variable("settings", changed, NESTED)) == kept
         assert json.loads(masks.kept_extra(changed, NESTED)) == kept
 
+    def test_so_does_a_mask_within_a_text_that_is_sent_back_as_it_was_shown(self):
+        mask_secret("word-that-airflow-knows")
+        old = {
+            "uri": "a://b:word-that-airflow-knows@c",
+            "list": ["x", {"y": "word-that-airflow-knows"}],
+            "n": 1,
+        }
+        shown = json.loads(masks.extra(json.dumps(old)))
+        assert shown == {"uri": "a://b:***@c", "list": ["x", {"y": "***"}], "n": 1}
+        changed = {**shown, "list": [*shown["list"], "z"], "n": 2}
+        assert json.loads(masks.kept_extra(json.dumps(changed), json.dumps(old))) == {
+            **old,
+            "list": [*old["list"], "z"],
+            "n": 2,
+        }
+
+    def test_so_does_one_for_a_password_that_another_process_has_masked(self):
+        old, new = '{"a": "b:pass/word-of-ours@c", "d": "pass%2Fword"}', '{"a": "b:***@c", "n": 1}'
+        kept = masks.kept_extra(new, old, "pass/word-of-ours")
+        assert json.loads(kept or "") == {"a": "b:pass/word-of-ours@c", "n": 1}
+
     def test_of_a_password(self):
         assert masks.kept_password("***", "old") == "old"
         assert masks.kept_password("new", "old") == "new"
@@ -95,6 +145,13 @@ class TestWhatIsKept:
             masks.kept_variable("colour", new, old)
         with pytest.raises(MaskedValue):
             masks.kept_extra(new, old)
+
+    def test_so_is_one_that_is_buried(self):
+        buried = "[" * 800 + '"***"' + "]" * 800
+        with pytest.raises(MaskedValue):
+            masks.kept_variable("colour", buried, None)
+        with pytest.raises(MaskedValue):
+            masks.kept_extra(buried, buried.replace("***", "xyz"))
 
     def test_so_is_one_where_nothing_is_stored(self):
         for keep in (

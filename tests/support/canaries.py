@@ -22,32 +22,35 @@ ROLES = ("admin", "op", "user", "viewer")
 _WORD = re.compile(rb"[A-Za-z0-9._~+/=-]{20,}")
 
 
-def _planted(name: str) -> str:
-    """A secret of 71 characters and more, of which no part is anything else."""
+def planted_word(name: str) -> str:
+    """Return a secret of 71 characters and more, of which no part is anything else."""
     return f"canary-{name}-{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 FERNET_KEY = base64.urlsafe_b64encode(hashlib.sha256(b"canary").digest()).decode()
-JWT_SECRET = _planted("jwt-secret")
-SECRET_KEY = _planted("secret-key")
-HEADER_TOKEN = _planted("header-token")
-BROKER_PASSWORD = _planted("broker")
-RESULTS_PASSWORD = _planted("results")
-SMTP_PASSWORD = _planted("smtp")
-ELASTICSEARCH_PASSWORD = _planted("elasticsearch")
-SENTRY_KEY = _planted("sentry")
+JWT_SECRET = planted_word("jwt-secret")
+SECRET_KEY = planted_word("secret-key")
+HEADER_TOKEN = planted_word("header-token")
+BROKER_PASSWORD = planted_word("broker")
+RESULTS_PASSWORD = planted_word("results")
+SMTP_PASSWORD = planted_word("smtp")
+ELASTICSEARCH_PASSWORD = planted_word("elasticsearch")
+SENTRY_KEY = planted_word("sentry")
 # The connections and variables of the scenario: id to password and extra, key to value.
 CONNECTIONS = {
     "warehouse": (
-        _planted("warehouse"),
-        {"region": "north", "aws_secret_access_key": _planted("access/key+")},
+        planted_word("warehouse"),
+        {"region": "north", "aws_secret_access_key": planted_word("access/key+")},
     ),
-    "mailbox": (_planted('mail\'s "box"'), {"private_key": f"-----BEGIN\n{_planted('private-key')}\n"}),
-    "in_no_extra": (_planted("plain"), {}),
+    "mailbox": (
+        planted_word('mail\'s "box"'),
+        {"private_key": f"-----BEGIN\n{planted_word('private-key')}\n"},
+    ),
+    "in_no_extra": (planted_word("plain"), {}),
 }
 VARIABLES = {
-    "warehouse_api_key": _planted("api-key"),
-    "settings_of_report": json.dumps({"password": _planted("in-json"), "colour": "green"}),
+    "warehouse_api_key": planted_word("api-key"),
+    "settings_of_report": json.dumps({"password": planted_word("in-json"), "colour": "green"}),
 }
 
 

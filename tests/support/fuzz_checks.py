@@ -14,6 +14,7 @@ SEMANTIC = {
     "component-option-unknown",
     # Beyond ASCII, only letters and digits are for connections.
     "connection-id-not-allowed",
+    "credentials-needed",
     "dag-has-import-errors",
     "dag-id-unclear",
     "dag-non-periodic-schedule",
@@ -24,7 +25,10 @@ SEMANTIC = {
     # The extra of a connection is JSON as a text.
     "extra-not-an-object",
     "field-not-changeable",
+    # What a schema knows of a file is that it is one.
+    "file-unreadable",
     "group-needs-dag",
+    "import-rejected",
     "invalid-backfill-conf",
     "invalid-backfill-date",
     "invalid-backfill-date-range",
@@ -36,11 +40,13 @@ SEMANTIC = {
     "masked-value",
     "name-differs",
     "no-backfill-runs-to-create",
+    "number-too-large",
     "options-exclusive",
     # Of the event log's orders one, by `extra`, goes with pages and not with cursors.
     "order-not-allowed",
     "partition-days-need-dag",
     "pool-incomplete",
+    "reason-missing",
     "refresh-token-missing",
     "review-of-unknown",
     "run-has-no-logical-date",

@@ -135,6 +135,22 @@ class TestSyntax:
         assert post(b'{"name": "a"}', **{"content-encoding": "Identity"}).status_code == 200
 
 
+class TestNumbers:
+    @pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 10**18])
+    def test_whole_ones_are_exact(self, post, number):
+        assert post(f'{{"a": [{number}]}}'.encode(), "loose").json() == {"got": {"a": [number]}}
+
+    @pytest.mark.parametrize("number", ["18446744073709551616", "-9223372036854775809", "9" * 200])
+    def test_what_has_no_room_is_refused(self, post, number):
+        problem = refused(post(f'{{"a": {number}}}'.encode(), "loose"))
+        assert problem["type"].endswith(":number-too-large")
+
+    def test_in_a_text_and_behind_the_point_there_may_be_any_digits(self, post):
+        digits = "1" * 30
+        sent = f'{{"a": "{digits}", "b": 0.{digits}}}'.encode()
+        assert post(sent, "loose").json()["got"]["a"] == digits
+
+
 class TestSchema:
     @pytest.mark.parametrize(
         ("content", "pointer", "detail"),

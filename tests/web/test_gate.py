@@ -28,6 +28,14 @@ PATHS = {
         "get": operation("get_thing", parameters=IDS, **RULE),
     },
     "/open": {"post": operation("open_thing")},
+    "/told": {
+        "get": operation(
+            "tell_thing",
+            parameters=[parameter("secrets", type="boolean")],
+            **GUARDED,
+            **{"x-audited-when": "secrets", "x-airflow-access": [{"resource": "pool", "method": "GET"}]},
+        )
+    },
     "/files/{root}": {
         "put": operation(
             "put_file",
@@ -84,7 +92,7 @@ def gate(build, called, token, restored_database):
             raise faults[0]
         return {}
 
-    others = ("list_things", "get_thing", "open_thing", "put_file")
+    others = ("list_things", "get_thing", "open_thing", "put_file", "tell_thing")
     read = dict.fromkeys(others, lambda **_: {})
     client = build(PATHS, {"change_thing": change_thing, **read})
 
@@ -95,6 +103,24 @@ def gate(build, called, token, restored_database):
     ask.faults = faults
     ask.client = client
     return ask
+
+
+class TestReadsThatAreRecorded:
+    def test_a_read_is_recorded_like_a_change_with_what_the_contract_names(self, gate):
+        for query in ({}, {"secrets": "false"}):
+            assert gate("GET", "told", params=query).status_code == 200
+            assert gate("GET", "told", params=query, role="nobody").status_code == 403
+        assert phases("tell_thing") == []
+        assert gate("GET", "told", params={"secrets": "true"}).status_code == 200
+        assert gate("GET", "told", params={"secrets": "true"}, role="nobody").status_code == 403
+        assert phases("tell_thing") == [("intent", None), ("outcome", 200), ("outcome", 403)]
+
+    def test_the_contract_names_a_parameter(self, build):
+        from airflow_rest_api.web.app import StartError
+
+        wrong = operation("tell_thing", **GUARDED, **{"x-audited-when": "secrets", "x-airflow-access": []})
+        with pytest.raises(StartError, match="the x-audited-when of 'tell_thing' names no parameter"):
+            build({"/told": {"get": wrong}}, {"tell_thing": dict})
 
 
 class TestForms:
@@ -169,7 +195,7 @@ class TestAudit:
             assert [row["phase"] for row in rows("change_thing")] == ["intent"]
             return {}
 
-        others = ("list_things", "get_thing", "open_thing", "put_file")
+        others = ("list_things", "get_thing", "open_thing", "put_file", "tell_thing")
         client = build(PATHS, {**dict.fromkeys(others, lambda **_: {}), "change_thing": change_thing})
         assert client.patch(ADDRESS, headers={"Authorization": f"Bearer {token('admin')}"}).status_code == 200
 

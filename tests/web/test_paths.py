@@ -115,3 +115,4 @@ def test_a_value_with_slashes_may_stand_before_a_literal(table, key):
 def test_the_literal_alone_is_no_value(table):
     for place in ("/v1/values/reveal", "/v1/values//reveal"):
         assert refusal(table, "POST", place).headers == {"Allow": "GET, HEAD"}
+    assert refusal(table, "PUT", "/v1/values/a/reveal").headers == {"Allow": "GET, HEAD, POST"}

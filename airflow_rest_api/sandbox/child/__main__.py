@@ -1,7 +1,8 @@
-"""The fork server: imports Airflow once, and forks a warden for each parse.
+"""The fork server: imports Airflow once, and forks a warden for each parse and each test of a connection.
 
 It reads requests from the socket that is its standard input: a message of JSON with the writing end of a pipe for
-the answer and the reading end of one that is closed when the answer is not wanted any more. It ends with the socket.
+the answer, the reading end of one that is closed when the answer is not wanted any more and, of a connection to be
+tested, the reading end of one that holds it. It ends with the socket.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from airflow_rest_api.sandbox.child import cell, parser, surroundings
+from airflow_rest_api.sandbox.addresses import Policy
+from airflow_rest_api.sandbox.child import cell, dialler, parser, surroundings
+from airflow_rest_api.sandbox.child.guard import Guard
 from airflow_rest_api.sandbox.child.kernel import PR_SET_PDEATHSIG, prctl
 
 _MOST = 65_536
@@ -26,13 +29,14 @@ _MOST = 65_536
 def serve(channel: socket.socket, home: Path, *, is_full: bool) -> None:
     """Answer requests until nobody can send any more."""
     parser.warm_up(home)
+    dialler.warm_up()
     # What is there now is there in all cells; the collector would only make copies of its pages.
     gc.collect()
     gc.freeze()
     channel.send(b"ready")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, _MOST, 2)
+        message, descriptors, _, _ = socket.recv_fds(channel, _MOST, 3)
         if not message:
             return
         if os.fork() == 0:
@@ -42,7 +46,9 @@ def serve(channel: socket.socket, home: Path, *, is_full: bool) -> None:
             os.close(descriptor)
 
 
-def _answer(request: dict[str, Any], reply: int, wanted: int, *, is_full: bool) -> None:
+def _answer(
+    request: dict[str, Any], reply: int, wanted: int, order: int | None = None, *, is_full: bool
+) -> None:
     """Be the warden of one cell; does not return."""
     try:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -50,8 +56,12 @@ def _answer(request: dict[str, Any], reply: int, wanted: int, *, is_full: bool) 
         # In the place of the channel, or one end of a pipe would become the standard input of the caller's code.
         os.open(os.devnull, os.O_RDONLY)
         os.setsid()
-        outcome = cell.run(_task(request, is_full=is_full), lambda: not select.select([wanted], [], [], 0)[0])
-        answer = {"reason": outcome.reason, "strength": "full" if is_full else "weak"}
+        work = _parsing(request) if order is None else _dialling(request, order)
+        task = _task(request, work, is_full=is_full)
+        outcome = cell.run(task, lambda: not select.select([wanted], [], [], 0)[0])
+        answer: dict[str, Any] = {"reason": outcome.reason, "strength": "full" if is_full else "weak"}
+        if work.guard is not None:
+            answer["denied"] = work.guard.denied
         texts = {"result": outcome.result, "output": outcome.output}
         message = {**answer, **{name: text.decode("utf-8", "replace") for name, text in texts.items()}}
         with os.fdopen(reply, "wb") as file:
@@ -60,7 +70,17 @@ def _answer(request: dict[str, Any], reply: int, wanted: int, *, is_full: bool) 
         os._exit(0)
 
 
-def _task(request: dict[str, Any], *, is_full: bool) -> cell.Task:
+def _parsing(request: dict[str, Any]) -> cell.Parsing:
+    return cell.Parsing(request["bundle_name"])
+
+
+def _dialling(request: dict[str, Any], order: int) -> cell.Dialling:
+    with os.fdopen(order, "rb") as file:
+        connection = json.loads(file.read())
+    return cell.Dialling(connection, Guard(Policy.of(request["openings"], request["own"])))
+
+
+def _task(request: dict[str, Any], work: cell.Parsing | cell.Dialling, *, is_full: bool) -> cell.Task:
     beside = request["beside"]
     plan = surroundings.Plan(
         stage=Path(request["stage"]),
@@ -69,8 +89,9 @@ def _task(request: dict[str, Any], *, is_full: bool) -> cell.Task:
         replaced=request["replaced"],
         readable=tuple(map(Path, request["readable"])),
         hidden=tuple(map(Path, request["hidden"])),
+        is_connected=work.guard is not None,
     )
-    return cell.Task(plan, request["bundle_name"], tuple(request["readable"]), request["seconds"], is_full)
+    return cell.Task(plan, tuple(request["readable"]), request["seconds"], is_full, work)
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""A cell: one parse, from its first process to the last one's end.
+"""A cell: one parse, or one test of a connection, from its first process to the last one's end.
 
 Three processes, each the child of the one before it:
 
 - the warden, outside and with the rights of the server: it keeps time, counts memory and output, ends the cell;
 - the first process inside, to which whatever the caller's code leaves behind falls, and with which it ends;
-- the parser, which runs the caller's code.
+- the worker: the parser, which runs the caller's code, or the dialler, which runs a hook with the caller's values.
 
 The warden believes nothing that comes from inside: it carries bytes, at most so many, to whoever asked.
 """
@@ -20,11 +20,13 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
-from airflow_rest_api.sandbox.child import calls, kernel, parser, processes, surroundings
+from airflow_rest_api.sandbox.child import calls, dialler, kernel, parser, processes, surroundings
+from airflow_rest_api.sandbox.child.guard import Guard, install
 from airflow_rest_api.sandbox.child.surroundings import Plan
 
 MEMORY_BYTES = 2 << 30
@@ -45,14 +47,58 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Parsing:
+    """To parse all modules that were sent."""
+
+    bundle_name: str
+    guard: Guard | None = None
+
+    def carry_out(self, dags: Path, result: int) -> None:
+        """Parse, and write what was found."""
+        paths = sorted(str(path.relative_to(dags)) for path in _sent(dags))
+        parser.parse(dags, paths, self.bundle_name, parser.writer(result))
+
+
+@dataclass(frozen=True)
+class Dialling:
+    """To test a connection, guarded."""
+
+    connection: Mapping[str, Any]
+    guard: Guard
+
+    def carry_out(self, _: Path, result: int) -> None:
+        """Test, and write what came of it; `unguarded` where this machine cannot guard anybody."""
+        write = parser.writer(result)
+        try:
+            install(self.guard.theirs)
+        except OSError:
+            write({"unguarded": True})
+        else:
+            write(dialler.dial(self.connection))
+
+
+@dataclass(frozen=True)
 class Task:
-    """What to parse, in which surroundings, and for how many seconds at the most."""
+    """What to do, in which surroundings, and for how many seconds at the most."""
 
     plan: Plan
-    bundle_name: str
     python_path: tuple[str, ...]
     seconds: float
     is_full: bool
+    work: Parsing | Dialling
+
+
+class _Source(Protocol):
+    """Something to read from inside."""
+
+    is_open: bool
+
+    @property
+    def reader(self) -> int:
+        """The descriptor to wait at."""
+
+    def take(self) -> bool:
+        """Take what is there; False when there was more than is read."""
 
 
 @dataclass
@@ -85,24 +131,27 @@ def run(task: Task, is_wanted: Callable[[], bool]) -> Outcome:
     if task.is_full:
         surroundings.leave_processes()
     result, output = _Pipe(MOST_RESULT), _Pipe(MOST_OUTPUT)
+    guards = [task.work.guard] if task.work.guard is not None else []
     first = os.fork()
     if first == 0:
         _never_returns(lambda: _inside(task, result.writer, output.writer))
     os.close(result.writer)
     os.close(output.writer)
+    for guard in guards:
+        guard.leave_theirs()
     try:
-        reason = _watched(first, [result, output], time.monotonic() + task.seconds, is_wanted)
+        reason = _watched(first, [result, output, *guards], time.monotonic() + task.seconds, is_wanted)
     finally:
         processes.kill_family(os.getpid())
     _drain([result, output])
     return Outcome(reason, bytes(result.content), bytes(output.content[-_TAIL:]))
 
 
-def _watched(first: int, pipes: list[_Pipe], deadline: float, is_wanted: Callable[[], bool]) -> str:
+def _watched(first: int, sources: Sequence[_Source], deadline: float, is_wanted: Callable[[], bool]) -> str:
     """Wait for the end of the first process, or for a reason to end it."""
     while True:
-        ended, status = os.waitpid(first, os.WNOHANG)
-        if ended:
+        status = _ending(first)
+        if status is not None:
             return _reason(os.waitstatus_to_exitcode(status))
         if time.monotonic() > deadline:
             return "timeout"
@@ -110,8 +159,16 @@ def _watched(first: int, pipes: list[_Pipe], deadline: float, is_wanted: Callabl
             return "unwanted"
         if processes.memory_of_family(os.getpid()) > MEMORY_BYTES:
             return "memory"
-        if not all(pipe.take() for pipe in _ready(pipes, _TICK_SECONDS)):
+        if not all(source.take() for source in _ready(sources, _TICK_SECONDS)):
             return "output"
+
+
+def _ending(first: int) -> int | None:
+    """Return the status of the first process when it has ended; it cannot, before all others there are buried."""
+    while True:
+        ended, status = os.waitpid(-1, os.WNOHANG)
+        if ended in (0, first):
+            return status if ended else None
 
 
 def _reason(status: int) -> str:
@@ -124,8 +181,8 @@ def _reason(status: int) -> str:
     return "done" if status == 0 else "exit"
 
 
-def _ready(pipes: list[_Pipe], seconds: float) -> Iterator[_Pipe]:
-    by_reader = {pipe.reader: pipe for pipe in pipes if pipe.is_open}
+def _ready(sources: Iterable[_Source], seconds: float) -> Iterator[_Source]:
+    by_reader = {source.reader: source for source in sources if source.is_open}
     if not by_reader:
         time.sleep(seconds)
     ready = select.select(list(by_reader), [], [], seconds)[0] if by_reader else []
@@ -157,7 +214,8 @@ def _inside(task: Task, result: int, output: int) -> int:
     """Be the first process of the cell."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
-    _keep_only([result, output])
+    guard = task.work.guard
+    _keep_only([result, output, *([guard.theirs.fileno()] if guard else [])])
     # Where memory runs short, these are the processes to end.
     Path("/proc/self/oom_score_adj").write_text("1000")
     # Whatever the service keeps to itself: in here others have to find their way.
@@ -177,8 +235,10 @@ def _inside(task: Task, result: int, output: int) -> int:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     worker = os.fork()
     if worker == 0:
-        _never_returns(lambda: _parse(task, dags, result))
+        _never_returns(lambda: _work(task, dags, result))
     os.close(result)
+    if guard is not None:
+        guard.leave_theirs()
     return _until_ended(worker)
 
 
@@ -207,7 +267,7 @@ def _until_ended(worker: int) -> int:
             return 1 if code == _NO_SURROUNDINGS else code
 
 
-def _parse(task: Task, dags: Path, result: int) -> int:
+def _work(task: Task, dags: Path, result: int) -> int:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     _limit(task.seconds)
     # Airflow's own handler of a crash in C goes on where it crashed, for ever; a blocked one ends the process.
@@ -217,8 +277,7 @@ def _parse(task: Task, dags: Path, result: int) -> int:
     tempfile.tempdir = None
     os.chdir(dags)
     sys.path[:0] = [str(dags), *task.python_path]
-    paths = sorted(str(path.relative_to(dags)) for path in _sent(dags))
-    parser.parse(dags, paths, task.bundle_name, parser.writer(result))
+    task.work.carry_out(dags, result)
     # Without what the caller's code has left to be done at exit.
     os._exit(0)
 

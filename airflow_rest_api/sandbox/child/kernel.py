@@ -17,6 +17,10 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 _MNT_DETACH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_SET_MODE_FILTER, _NEW_LISTENER = 1, 8
+# The same on all machines (Linux 5.6).
+_PIDFD_GETFD = 438
 _CAPABILITY_VERSION = 0x20080522
 _CAPABILITIES = 41
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -70,6 +74,33 @@ def prctl(option: int, value: int) -> None:
 def set_filter(option: int, mode: int, program: ctypes.Structure) -> None:
     """Set a filter of calls for this process."""
     _checked(_LIBC.prctl(option, ctypes.c_ulong(mode), ctypes.byref(program), 0, 0))
+
+
+def set_listened_filter(program: ctypes.Structure) -> int:
+    """Set a filter of calls for this thread; return the descriptor that tells of the calls it hands over."""
+    number = _SECCOMP.get(platform.machine())
+    if number is None:
+        raise OSError(f"seccomp is not known for {platform.machine()}")
+    descriptor = int(_LIBC.syscall(number, _SET_MODE_FILTER, _NEW_LISTENER, ctypes.byref(program)))
+    _checked(descriptor)
+    return descriptor
+
+
+def taken(pid: int, descriptor: int) -> int:
+    """Return a descriptor of our own for the file that another process has open as ``descriptor``."""
+    process = os.pidfd_open(pid)
+    try:
+        found = int(_LIBC.syscall(_PIDFD_GETFD, process, descriptor, 0))
+        _checked(found)
+    finally:
+        os.close(process)
+    return found
+
+
+def connect(descriptor: int, address: bytes) -> int:
+    """Connect a socket to an address as the kernel writes it; return the kernel's error number, 0 for none."""
+    buffer = ctypes.create_string_buffer(address, len(address))
+    return ctypes.get_errno() if _LIBC.connect(descriptor, buffer, len(address)) == -1 else 0
 
 
 class _Header(ctypes.Structure):

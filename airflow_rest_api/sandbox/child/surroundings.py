@@ -1,7 +1,8 @@
 """Surroundings: all that a process in the sandbox can see, which is a list and not what somebody thought of hiding.
 
 A new root is put together in memory: Python and its packages, the system's programs and libraries, the caller's
-files with the bundle's other files beside them, all for reading alone; an empty `/tmp`; no network; no other process.
+files with the bundle's other files beside them, all for reading alone; an empty `/tmp`; no network, unless it is to
+be dialled; no other process.
 """
 
 from __future__ import annotations
@@ -33,11 +34,26 @@ _CONFIGURATION = (
     "/etc/ssl/certs",
     "/etc/alternatives",
 )
+# What a client of the network reads beside that.
+_OF_CLIENTS = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/pki/tls",
+    "/etc/pki/ca-trust",
+    "/etc/ssl/openssl.cnf",
+    "/etc/krb5.conf",
+    "/etc/odbc.ini",
+    "/etc/odbcinst.ini",
+)
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _WRITABLE = (Path("tmp"), Path("dev/shm"))
 _NO_CONTENT = (".git", ".rest_api")
 _TMPFS = kernel.MS_NOSUID | kernel.MS_NODEV
-_OTHERS = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_OTHERS = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,7 @@ class Plan:
 
     The folder ``replaced``, a path in there, has nothing of what stands at this path beside it. ``readable`` are
     further paths, ``hidden`` those that are not to be seen although they lie within others. ``stage`` is an empty
-    folder on which the new root is put together.
+    folder on which the new root is put together. Who ``is_connected`` keeps the network.
     """
 
     stage: Path
@@ -55,6 +71,7 @@ class Plan:
     replaced: str | None
     readable: tuple[Path, ...]
     hidden: tuple[Path, ...]
+    is_connected: bool = False
 
 
 def leave_processes() -> None:
@@ -70,7 +87,7 @@ def enter(plan: Plan) -> None:
 
     Raises `OSError` where the kernel or whoever runs this machine refuses it.
     """
-    kernel.unshare(_OTHERS)
+    kernel.unshare(_OTHERS if plan.is_connected else _OTHERS | kernel.CLONE_NEWNET)
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     _tmpfs(plan.stage, "size=2g,nr_inodes=64k,mode=755")
     _furnish(plan)
@@ -128,7 +145,8 @@ def _furnish(plan: Plan) -> None:
 
 def _by_depth(plan: Plan) -> Iterator[tuple[Path, bool]]:
     """Yield what to show and what to hide, the outer before the inner."""
-    shown = {Path(path) for path in (*_SYSTEM, *_CONFIGURATION, *_DEVICES)}
+    further = _OF_CLIENTS if plan.is_connected else ()
+    shown = {Path(path) for path in (*_SYSTEM, *_CONFIGURATION, *_DEVICES, *further)}
     shown |= {Path(path) for path in (sys.prefix, sys.base_prefix)} | set(plan.readable)
     # A user's own packages lie elsewhere.
     shown |= {Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}

@@ -41,11 +41,10 @@ class Wish:
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Wish:
-        """Read a body; raises `BackfillDatesOutOfRange` for dates at the edges of the calendar."""
-        try:
-            first, last = (_instant(body[name]) for name in ("from_date", "to_date"))
-        except (ValueError, OverflowError) as fault:
-            raise refusals.BackfillDatesOutOfRange(body["dag_id"]) from fault
+        """Read a body that fits the contract."""
+        first, last = (
+            timezone.coerce_datetime(instants.parse(body[name])) for name in ("from_date", "to_date")
+        )
         return cls(
             body["dag_id"],
             first,
@@ -125,10 +124,3 @@ def _date(info: DagRunInfo) -> datetime:
     date = info.logical_date if info.partition_date is None else info.partition_date
     assert date is not None
     return date
-
-
-def _instant(text: str) -> datetime:
-    moment: datetime = timezone.coerce_datetime(instants.parse(text))
-    # What does not exist in UTC, the database cannot hold.
-    moment.astimezone(timezone.utc)
-    return moment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.configuration import conf
@@ -49,13 +49,11 @@ class ExtraNotAnObject(errors.Malformed):
 
 def entries(_session: Session, rows: Sequence[StoredConnection]) -> list[Entry]:
     """Return the connections as they are answered, their secrets masked."""
-    return [_entry(row) for row in rows]
-
-
-def _entry(row: StoredConnection) -> Entry:
-    # The password comes first: an extra that repeats it is masked there, too.
-    password = _shown(masks.password, row, "password")
-    return entry(row, password=password, extra=_shown(masks.extra, row, "extra"))
+    passwords, extras = ([_in_clear(row, secret) for row in rows] for secret in ("password", "extra"))
+    # Before anything is shown: an extra may repeat a password.
+    masks.learn(password for password in passwords if password)
+    shown = zip(rows, map(masks.password, passwords), map(masks.extra, extras), strict=True)
+    return [entry(row, password=password, extra=extra) for row, password, extra in shown]
 
 
 def entry(row: StoredConnection, *, password: str | None, extra: str | None) -> Entry:
@@ -74,11 +72,13 @@ def entry(row: StoredConnection, *, password: str | None, extra: str | None) -> 
     }
 
 
-def _shown(mask: Callable[[str | None], str | None], row: StoredConnection, secret: str) -> str | None:
+def _in_clear(row: StoredConnection, secret: str) -> str | None:
+    """Return what is stored, a mask where it cannot be decrypted."""
     try:
-        return mask(getattr(row, secret))
+        text: str | None = getattr(row, secret)
     except NotDecryptable:
         return masks.MASK
+    return text
 
 
 def require_sound(body: Mapping[str, Any]) -> None:
@@ -134,7 +134,7 @@ def _change_extra(row: StoredConnection, wish: str | None) -> None:
     if text is not None:
         _require_object(text)
     old = _known(row, "extra")
-    kept = masks.kept_extra(text, old)
+    kept = masks.kept_extra(text, old, _known(row, "password"))
     if kept is None or kept != old:
         row.extra = kept
 

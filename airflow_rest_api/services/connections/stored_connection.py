@@ -7,9 +7,7 @@ Fernet key: a single such row takes the whole list from `/api/v2` (500).
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
-from airflow._shared.secrets_masker import mask_secret
 from airflow.models.connection import Connection
 from airflow.models.crypto import get_fernet
 from cryptography.fernet import InvalidToken
@@ -41,15 +39,8 @@ class StoredConnection:
 
     @property
     def password(self) -> str | None:
-        """The password in clear; raises `NotDecryptable`.
-
-        From then on Airflow's masker knows it, as it does where Airflow loads the row: an extra may repeat it.
-        """
-        password = _opened(self.stored_password, self.is_encrypted)
-        if password:
-            mask_secret(password)
-            mask_secret(quote(password))
-        return password
+        """The password in clear; raises `NotDecryptable`."""
+        return _opened(self.stored_password, self.is_encrypted)
 
     @password.setter
     def password(self, text: str | None) -> None:

@@ -219,4 +219,24 @@ WHO = tuple(
     )
 )
 
+# Where there are teams, `blue` and `red`.
+OF_TEAMS = (
+    post(team_name="blue"),
+    post(TWO, team_name="none"),
+    *(get(role=role) for role in ROLES),
+    *(get("/connections", params={"connection_id_pattern": ONE}, role=role) for role in ROLES),
+    listed(order_by="team_name"),
+    patch(team_name="red"),
+    patch(team_name="none"),
+    patch(["host"], host="elsewhere.invalid", team_name="blue"),
+    get(note="the team is not in the mask"),
+    patch(team_name=None),
+    get(note="no team"),
+    bulk(action("update", body_of(ONE, team_name="blue"))),
+    bulk(action("create", body_of(TWO, team_name="blue"), action_on_existence="overwrite")),
+    *(SharedCall("PATCH", PATH, json=body_of(ONE, team_name="red"), role=role) for role in ROLES),
+    *(bulk(action("update", body_of(ONE, team_name="blue")), role=role) for role in ROLES),
+    *(bulk(action("create", body_of(TWO), action_on_existence="overwrite"), role=role) for role in ROLES),
+    *(SharedCall("DELETE", f"/connections/{TWO}", role=role) for role in ROLES),
+)
 CALLS = (*CREATED, *READ, *CHANGED, *MANY, *DELETED, *WHO)

@@ -221,6 +221,29 @@ def permitted() -> Iterator[SharedCall]:
         yield call("DELETE", "/pools/default_pool", role=role)
 
 
+def of_teams() -> Iterator[SharedCall]:
+    """Where there are teams, `blue` and `red`."""
+    name, place = "team_{side}", "/pools/team_{side}"
+    whole = {"pool": name, "slots": 2, "include_deferred": False}
+    yield call("POST", "/pools", pool(name, team_name="blue"))
+    yield call("POST", "/pools", pool("other_{side}", team_name="none"))
+    yield call("PATCH", place, {**whole, "team_name": "none"})
+    yield call("PATCH", place, {**whole, "team_name": "red"})
+    yield call("PATCH", place, {**whole, "team_name": "blue"}, params={"update_mask": "slots"})
+    yield call("GET", place, note="the team is not in the mask")
+    yield bulk(action("create", pool(name, slots=4), action_on_existence="overwrite"))
+    yield call("GET", place, note="overwritten, and of its team")
+    yield call("PATCH", "/pools/default_pool", {"team_name": "red"}, params={"update_mask": "team_name"})
+    for role in ROLES:
+        yield call("GET", place, role=role)
+        yield call("GET", "/pools", params={"pool_name_pattern": name}, role=role)
+        yield call("PATCH", place, {**whole, "team_name": "red"}, role=role)
+        yield bulk(action("update", pool(name, include_deferred=True, team_name="blue")), role=role)
+        yield bulk(action("create", pool(name), action_on_existence="overwrite"), role=role)
+        yield call("DELETE", place, role=role)
+
+
+OF_TEAMS = tuple(of_teams())
 CALLS: tuple[SharedCall, ...] = tuple(
     one for story in (created, read, changed, changed_default, in_bulk, deleted, permitted) for one in story()
 )

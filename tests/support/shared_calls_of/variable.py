@@ -190,3 +190,26 @@ CALLS: tuple[SharedCall, ...] = (
     *_bulk(),
     *_roles(),
 )
+
+# Where there are teams, `blue` and `red`.
+OF_TEAMS: tuple[SharedCall, ...] = (
+    SharedCall("POST", "/variables", json=named("seen_{side}", "1", team_name="blue")),
+    SharedCall("POST", "/variables", json=named("other_{side}", "1", team_name="none")),
+    SharedCall("GET", SEEN),
+    SharedCall(
+        "GET", "/variables", params={"order_by": ["team_name"], "variable_key_pattern": "seen_{side}"}
+    ),
+    SharedCall("PATCH", SEEN, json=named("seen_{side}", "2", team_name="red")),
+    SharedCall("PATCH", SEEN, json=named("seen_{side}", "3", team_name="none")),
+    SharedCall(
+        "PATCH", SEEN, params={"update_mask": ["value"]}, json=named("seen_{side}", "4", team_name="blue")
+    ),
+    SharedCall("PATCH", SEEN, json=named("seen_{side}", "5")),
+    *(
+        SharedCall("PATCH", SEEN, json=named("seen_{side}", "6", team_name="red"), role=role)
+        for role in ROLES
+    ),
+    SharedCall("PATCH", "/variables", json=update(named("seen_{side}", "7", team_name="blue"))),
+    SharedCall("PATCH", SEEN, json=named("seen_{side}", "8", team_name=None)),
+    SharedCall("GET", SEEN),
+)

@@ -1,0 +1,1 @@
+"""Export and import: variables, connections and pools as the files that the Airflow CLI writes and reads."""
