@@ -45,12 +45,12 @@ def with_celery(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor,CeleryExecutor")
-        address = f"redis://:{'a-password-of-the-broker'}@127.0.0.1:{taken.getsockname()[1]}/0"
+        address = f"redis://:a-password-of-the-broker@127.0.0.1:{taken.getsockname()[1]}/0"
         settings = {"broker_url": address, "broker_transport_options": {}}
         celery_control._application.cache_clear()
         with mock.patch(
             "airflow.providers.celery.executors.celery_executor_utils.get_celery_configuration",
-            lambda: settings,
+            return_value=settings,
         ):
             yield
         celery_control._application.cache_clear()
@@ -71,7 +71,7 @@ class TestGetCeleryWorkers:
         answer = rest.get(WORKERS)
         assert kind(answer) == (409, "celery-not-configured")
         assert "[core] executor" in answer.json()["detail"]
-        with mock.patch.object(celery_setup, "find_spec", lambda _: None):
+        with mock.patch.object(celery_setup, "find_spec", return_value=None):
             assert "not installed" in rest.get(WORKERS).json()["detail"]
 
     def test_it_takes_the_right_to_see_jobs(self, rest):
