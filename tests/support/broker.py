@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +12,8 @@ from pathlib import Path
 import pytest
 from benchmark import processes
 
-from tests.support import canaries
+from tests.support import canaries, ports
 
-START_SECONDS = 20
 # Nothing is written to the disk.
 CONFIGURATION = """
 bind 127.0.0.1
@@ -47,17 +44,7 @@ def running(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     )
     server = processes.start(["redis-server", str(configuration)], log)
     try:
-        _wait(server, port, log)
+        ports.await_listener(server, "Redis", port, log)
         yield f"redis://:{canaries.BROKER_PASSWORD}@127.0.0.1:{port}/0", server
     finally:
         processes.stop(server)
-
-
-def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise processes.ProcessEnded(f"Redis did not start:\n{processes.last_lines(log)}")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -15,10 +13,11 @@ from pathlib import Path
 import pytest
 from benchmark import processes
 
+from tests.support import ports
+
 SUFFIX = "dc=example,dc=org"
 PEOPLE = f"ou=people,{SUFFIX}"
 READER, READERS_PASSWORD = f"cn=reader,{SUFFIX}", "reader-password"
-START_SECONDS = 20
 # Debian keeps them beside what is for users.
 PLACES = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 CONFIGURATION = """
@@ -88,7 +87,7 @@ def running(folder: Path, people: Mapping[str, str]) -> Iterator[str]:
     # With -d it stays in the foreground.
     server = processes.start([_program("slapd"), "-f", str(configuration), "-h", url, "-d", "0"], log)
     try:
-        _wait(server, port, log)
+        ports.await_listener(server, "slapd", port, log)
         yield url
     finally:
         processes.stop(server)
@@ -98,13 +97,3 @@ def _program(name: str) -> str:
     found = shutil.which(name, path=PLACES)
     assert found, name
     return found
-
-
-def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise processes.ProcessEnded(f"slapd did not start:\n{processes.last_lines(log)}")
