@@ -317,13 +317,18 @@ class TestFirstLife:
             (left,) = client.get("/backfills", params={"active": True}).json()["backfills"]
             assert client.put(f"/backfills/{left['id']}/cancel").status_code == 200
 
-    def test_the_readmes_calls_about_connections_and_files_of_them_do_what_they_say(
+    def test_the_readmes_calls_about_variables_and_connections_do_what_they_say(
         self, first_life: Life, finished_run: str, tmp_path: Path
     ) -> None:
         with first_life.client() as client:
             assert client.put("/variables/colour", json={"value": "green"}).status_code == 200
         said = said_by_readme(first_life, "report_archive", folder=tmp_path)
-        assert said.splitlines()[-3:] == ["***", "other.invalid", "1"]
+        stored, changed, source, deleted, password, host, unchanged = said.splitlines()[-7:]
+        assert json.loads(stored) == {"table": "events", "password": "***"}
+        assert json.loads(changed) == {"table": "events_2", "password": "***"}
+        assert source == "database"
+        assert "'success': ['etl/settings']" in deleted
+        assert (password, host, unchanged) == ("***", "other.invalid", "1")
 
     def test_the_next_run_runs_what_was_deployed_and_a_broken_file_interrupts_nothing(
         self, first_life: Life, finished_run: str
