@@ -59,7 +59,7 @@ OWN = {
     "export_pools": NOBODY_KNOWN,
     **dict.fromkeys(("reveal_variable", "reveal_connection"), EVERYBODY),
     **dict.fromkeys(("get_components", "get_component"), NOBODY_KNOWN),
-    **dict.fromkeys(("start_component", "stop_component"), EVERYBODY),
+    **dict.fromkeys(("start_component", "stop_component", "get_component_log"), EVERYBODY),
     "put_pool": [*NOBODY_KNOWN, *NO_OP],
     "logout": [f"{caller} own" for caller in UNKNOWN],
 }
