@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import psutil
 import pytest
 
-from airflow_rest_api.services.components import catalogue, places, recipe
+from airflow_rest_api.services import component as service
+from airflow_rest_api.services import errors, retries
+from airflow_rest_api.services.components import catalogue, places, recipe, starting
 from airflow_rest_api.settings import COMPONENTS
 from airflow_rest_api.web import contract
 from tests.conftest import application, in_process
@@ -175,6 +180,26 @@ class TestStartComponent:
             assert (found["state"], found["result"]["exit_code"]) == ("succeeded", 0), found
             assert ended(able, begun(able, "scheduler"))["state"] == "failed"
 
+    def test_what_gives_no_sign_of_life_is_told_and_left_alone(self, able, calls):
+        slow = dataclasses.replace(catalogue.find("triggerer"), ready_seconds=1)
+        with mock.patch.object(catalogue, "RECIPES", {**catalogue.RECIPES, "triggerer": slow}):
+            found = ended(able, able.post(START))
+        assert found["state"] == "failed"
+        told = "The component 'triggerer' has given no sign of life within 1 s; the log tells more"
+        assert found["error"] == f"{told}; stop_component ends it."
+        assert psutil.Process(found["result"]["pid"]).is_running()
+
+    def test_it_is_started_again_when_wished_for(self, able, tmp_path):
+        with component_processes.fake(tmp_path, FAKE_EXIT="4"):
+            answer = begun(able, "triggerer", json={"restart": True})
+            deadline = time.monotonic() + 20
+            while not (known := able.get("/components/triggerer").json()["processes"][0])["restarts"]:
+                assert time.monotonic() < deadline, known
+                time.sleep(0.1)
+            assert able.get(f"/operations/{answer.json()['operation_id']}").json()["state"] == "running"
+            assert ended(able, able.post(STOP))["state"] == "succeeded"
+            assert ended(able, answer)["state"] == "failed"
+
     def test_it_runs_once_unless_instances_are_named(self, able, calls):
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: able.post(START), range(4)))
@@ -197,6 +222,33 @@ class TestStartComponent:
         assert (first.status_code, second.status_code) == (202, 202)
         assert first.json() == second.json()
         assert len(able.get("/components/triggerer").json()["processes"]) == 1
+
+    def test_what_a_dead_call_has_started_is_not_started_again(self, able, calls):
+        """The service died after the start and before its operation was stored; the call comes again with its key."""
+        wishes = {"capacity": 5}
+        with starting.started(catalogue.find("triggerer"), None, wishes, restart=False) as left:
+            pass
+        taken_over = retries.Claim("scope", "attempt", 202, is_taken_over=True)
+        for wished, expected in ((wishes, left.pid), ({"capacity": 6}, None)):
+            again = starting.started(catalogue.find("triggerer"), None, wished, restart=False)
+            with (
+                contextlib.suppress(starting.ComponentRuns),
+                retries.carrying_out(taken_over),
+                again as found,
+            ):
+                assert found.pid == expected
+        assert len(calls.settled(1)) == 1
+
+    def test_what_cannot_be_stored_is_not_left_running(self, able, calls):
+        with (
+            mock.patch.object(service, "write", side_effect=errors.DatabaseUnavailable),
+            mock.patch.object(starting, "GRACE_SECONDS", 0),
+        ):
+            assert able.post(START).status_code == 503
+        deadline = time.monotonic() + 10
+        while places.registry().find("triggerer").processes:
+            assert time.monotonic() < deadline
+        assert begun(able, "triggerer").status_code == 202
 
     def test_a_dry_run_tells_the_command_and_starts_nothing(self, able, calls):
         body = {"options": {"host": "::1", "apps": ["core", "execution"], "proxy_headers": False}}
@@ -260,6 +312,21 @@ class TestStopComponent:
         assert found["state"] == "succeeded", found
         assert (found["result"]["state"], found["result"]["process_count"]) == ("exited", 0)
         assert not psutil.pid_exists(process["pid"])
+
+    def test_what_does_not_hear_is_killed_though_its_supervisor_was_killed_meanwhile(self, able, tmp_path):
+        with component_processes.fake(tmp_path, FAKE_DEAF="yes") as calls:
+            begun(able, "triggerer")
+            calls.settled(1)
+            (process,) = able.get("/components/triggerer").json()["processes"]
+            answers = [able.post(STOP, json={"grace_seconds": 3}) for _ in range(2)]
+            (known,) = places.registry().all()
+            assert known.state == "stopping"
+            keeper = psutil.Process(known.supervisor_pid)
+            for one in (keeper.parent(), keeper):
+                one.kill()
+            for found in [ended(able, answer) for answer in answers]:
+                assert (found["state"], found["result"]["state"]) == ("succeeded", "exited"), found
+            assert not psutil.pid_exists(process["pid"])
 
     @pytest.mark.parametrize("body", [{"grace_seconds": -1}, {"grace_seconds": 601}, {"signal": 9}])
     def test_it_takes_a_bounded_grace_alone(self, able, body):

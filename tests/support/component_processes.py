@@ -15,13 +15,14 @@ from unittest import mock
 from airflow_rest_api.services import configuration
 from airflow_rest_api.services.components import places, recipe
 
-# With `FAKE_EXIT` it says why, and ends; `exec` keeps the number of the process.
+# With `FAKE_EXIT` it says why, and ends; with `FAKE_DEAF` it does not hear SIGTERM. `exec` keeps the process's number.
 _PROGRAM = """\
 #!/bin/sh
 printf '%s\\0' "$@" > "$FAKE_CALLS/$$.args"
 env -0 > "$FAKE_CALLS/$$.environment"
 echo "called with $*"
 [ -z "$FAKE_EXIT" ] || exit "$FAKE_EXIT"
+[ -z "$FAKE_DEAF" ] || trap '' TERM
 exec sleep 600
 """
 

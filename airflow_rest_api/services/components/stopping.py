@@ -44,9 +44,8 @@ class ComponentStillAlive(errors.Unprocessable):
 def require_running(component_name: str, instance: str | None) -> Supervised:
     """Return what runs. Raises `ComponentNotRunning`."""
     found = registry().find(component_name, instance)
-    if not _is_there(found):
+    if found is None or not _is_there(found):
         raise ComponentNotRunning(component_name, instance, found)
-    assert found is not None
     return found
 
 
@@ -56,29 +55,42 @@ def carry_out(request: Entry, report: Report) -> Rests[Entry]:
     Raises `ComponentStillAlive` and `Stopped`; what was asked to end, ends all the same.
     """
     name, instance, grace = request["component_name"], request["instance"], request["grace_seconds"]
-    meant = registry().stop(name, instance, grace_seconds=grace)
-    end, check = time.monotonic() + grace + KILL_SECONDS, 0.0
-    while _is_there(found := registry().find(name, instance)):
-        assert found is not None
-        if found.state != "stopping" and found.started_at != meant.started_at:
-            # It has ended, and somebody has started it again.
-            return {**component_rows.process(meant), "state": "exited", "pid": None, "process_count": 0}
+    meant = last = registry().stop(name, instance, grace_seconds=grace)
+    kill_at, check = time.monotonic() + grace, 0.0
+    while (
+        (found := registry().find(name, instance)) is not None and _is_of(meant, found) and _is_there(found)
+    ):
+        last = found
+        if time.monotonic() >= kill_at + KILL_SECONDS:
+            raise _still_alive(found)
         if time.monotonic() >= check:
-            _tell(report, found, done=0)
-            if found.state != "stopping":
-                # Those that were to end it have been killed.
-                registry().stop(name, instance, grace_seconds=max(0.0, end - KILL_SECONDS - time.monotonic()))
+            report.show([item(found)], 0)
+            _ask_again(found, kill_at)
             check = time.monotonic() + CHECK_SECONDS
-        if time.monotonic() >= end:
-            left = f"{found.processes} of its processes are there"
-            raise ComponentStillAlive(
-                f"{named(name, instance)} was killed, and {left}.", **component_rows.process(found)
-            )
         yield LOOK_SECONDS
-    if found is None:
-        return {"instance": instance, "state": "exited"}
-    _tell(report, found, done=1)
-    return component_rows.process(found)
+    if found is not None and _is_of(meant, found):
+        last = found
+    ended = {**component_rows.process(last), "state": "exited", "pid": None, "process_count": 0}
+    report.show([{"component_name": name, **ended}], 1)
+    return ended
+
+
+def _is_of(meant: Supervised, found: Supervised) -> bool:
+    """Tell whether this is what was to be stopped, and not what somebody has started after its end."""
+    return found.started_at == meant.started_at or found.state == "stopping"
+
+
+def _ask_again(found: Supervised, kill_at: float) -> None:
+    """Ask once more: those that were to end it may have been killed themselves, and others know no such grace."""
+    grace = max(0.0, kill_at - time.monotonic())
+    registry().stop(found.component, found.instance, grace_seconds=grace)
+
+
+def _still_alive(found: Supervised) -> ComponentStillAlive:
+    return ComponentStillAlive(
+        f"{named(found.component, found.instance)} was killed, and {found.processes} of its processes are there.",
+        **component_rows.process(found),
+    )
 
 
 def item(supervised: Supervised) -> Entry:
@@ -86,9 +98,5 @@ def item(supervised: Supervised) -> Entry:
     return {"component_name": supervised.component, **component_rows.process(supervised)}
 
 
-def _is_there(found: Supervised | None) -> bool:
-    return found is not None and (found.state not in ENDED or found.processes > 0)
-
-
-def _tell(report: Report, found: Supervised, *, done: int) -> None:
-    report.show([item(found)], done)
+def _is_there(found: Supervised) -> bool:
+    return found.state not in ENDED or found.processes > 0
