@@ -21,14 +21,17 @@ class Birth:
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str], output: int) -> None:
         """Fork it, into a session of its own; what it writes goes to ``output``. Raises `OSError`."""
-        gate, self._gate = os.pipe()
-        self._fault, fault = os.pipe()
-        self.pid = os.fork()
+        gate, fault = os.pipe(), os.pipe()
+        self._gate, self._fault = gate[1], fault[0]
+        try:
+            self.pid = os.fork()
+        except OSError:
+            _close(*gate, *fault)
+            raise
         if self.pid == 0:
-            os.close(self._gate)
-            _live(gate, fault, output, argv, environment)
-        os.close(gate)
-        os.close(fault)
+            _close(self._gate)
+            _live(gate[0], fault[1], output, argv, environment)
+        _close(gate[0], fault[1])
         process = processes.look(self.pid)
         assert process is not None, "a child is there until it is buried"
         self.mark: Mark = process.mark
@@ -38,18 +41,19 @@ class Birth:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._gate, _OPEN)
         said = os.read(self._fault, 16)
-        self._close()
+        _close(self._gate, self._fault)
         return int(said or b"0")
 
     def give_up(self) -> None:
         """Let it end, as if it had never been."""
-        self._close()
+        _close(self._gate, self._fault)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
 
-    def _close(self) -> None:
-        os.close(self._gate)
-        os.close(self._fault)
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _live(

@@ -65,13 +65,13 @@ class Channels:
         return {}
 
 
-def locked(folder: Folder) -> int | None:
+def locked(folder: Folder, *, seconds: float = _LOCK_SECONDS) -> int | None:
     """Return the lock of an instance, None when another holds it; it is held until the last copy is closed.
 
     Whoever has just ended its instance holds it for a moment longer.
     """
     descriptor = folder.open(LOCK, os.O_RDWR | os.O_CREAT)
-    deadline = time.monotonic() + _LOCK_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -43,7 +43,7 @@ class Family:
         found: dict[int, Process] = {}
         while waiting:
             pid = waiting.pop()
-            if pid not in found and not self._keeps(table[pid]):
+            if pid not in found and not self._is_another(table[pid]):
                 found[pid] = table[pid]
                 waiting += children[pid]
         return [process for process in found.values() if process.is_alive]
@@ -69,9 +69,11 @@ class Family:
     def _is_marked(self, pid: int) -> bool:
         return processes.variables(pid, (MARKER,)).get(MARKER) == self.marker
 
-    def _keeps(self, process: Process) -> bool:
-        """Tell whether a process belongs to no component but keeps one: ours, or one that ours had started."""
-        return process.mark in self.keepers or KEEPS in processes.variables(process.mark.pid, (KEEPS,))
+    def _is_another(self, process: Process) -> bool:
+        """Tell whether a process keeps a component, ours or one that ours has had started, or is of such a one."""
+        variables = processes.variables(process.mark.pid, (KEEPS, MARKER))
+        is_marked_otherwise = variables.get(MARKER, self.marker) != self.marker
+        return process.mark in self.keepers or KEEPS in variables or is_marked_otherwise
 
 
 def _children(table: Table) -> defaultdict[int, list[int]]:

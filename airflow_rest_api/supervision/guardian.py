@@ -13,8 +13,9 @@ from dataclasses import replace
 from airflow_rest_api.sandbox.child import kernel
 from airflow_rest_api.supervision import families, processes, records
 from airflow_rest_api.supervision.channels import Channels
+from airflow_rest_api.supervision.ears import GuardianGone
 from airflow_rest_api.supervision.folders import Folder
-from airflow_rest_api.supervision.keeper import GuardianGone, Keeper, own_mark
+from airflow_rest_api.supervision.keeper import Keeper, own_mark
 from airflow_rest_api.supervision.orders import Order
 from airflow_rest_api.supervision.processes import Mark
 from airflow_rest_api.supervision.records import Record
@@ -37,7 +38,7 @@ def supervise(order: Order, folder: Folder, record: Record) -> None:
         guardian = own_mark()
         keeper = os.fork()
         if keeper == 0:
-            if _keep(order, folder, channels, guardian):
+            if _keep(order, folder, channels, record, guardian):
                 return
             continue
         _leave_answers()
@@ -47,15 +48,15 @@ def supervise(order: Order, folder: Folder, record: Record) -> None:
         time.sleep(min(pause, _MOST_PAUSE_SECONDS))
 
 
-def _keep(order: Order, folder: Folder, channels: Channels, guardian: Mark) -> bool:
+def _keep(order: Order, folder: Folder, channels: Channels, first: Record, guardian: Mark) -> bool:
     """Be a keeper until the instance has ended; False when the guardian has gone, and this process is one now."""
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    record = records.read(folder)
-    if record is None:
-        # Somebody has removed what was known of it, and may start another.
-        return True
+    known = records.read(folder)
+    if known is None or known.marker != first.marker:
+        # Somebody has removed what was known of it; what there is of it ends, as if it had lost its first process.
+        known = replace(first, state="stopping", mark=None)
     try:
-        Keeper(order, folder, channels, replace(record, keeper=own_mark(), guardian=guardian)).run()
+        Keeper(order, folder, channels, replace(known, keeper=own_mark(), guardian=guardian)).run()
     except GuardianGone:
         return False
     return True

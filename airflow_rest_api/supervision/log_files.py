@@ -59,6 +59,12 @@ class LogWriter:
                 self._size += written
                 content = content[written:]
 
+    def close(self) -> None:
+        """Write no more."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
     def _turn(self) -> None:
         """Go on in another file; while none can be made, in the same one."""
         if self._descriptor is not None and self._size == 0:

@@ -86,6 +86,15 @@ def read(folder: Folder) -> Record | None:
     return None
 
 
+def is_there(folder: Folder) -> bool:
+    """Tell whether there is a record, without reading it."""
+    try:
+        os.stat(_NAME, dir_fd=folder.descriptor, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
 def write(folder: Folder, record: Record) -> None:
     """Write the record of an instance, and force it to the disk; raises `OSError`, and leaves the last one then."""
     _fill_spare(folder, record.as_bytes())

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 MOST_LOG_BYTES = 1 << 20
+# Of those that have ended, the oldest are forgotten beyond so many.
+MOST_INSTANCES = 100
 _PROGRAM = "airflow_rest_api.supervision"
 _ANSWER_SECONDS = 30.0
 _TICK_SECONDS = 0.05
@@ -123,7 +126,7 @@ class Registry:
             known = look(folder) if folder is not None else None
             record = records.read(folder) if folder is not None else None
         if known is not None and record is not None and known.pid and not known.supervisor_pid:
-            with suppress(OSError):
+            with suppress(OSError, NotStarted):
                 _launched(path, {"marker": record.marker, "ends": False, "grace_seconds": None}, waits=False)
         return known
 
@@ -149,10 +152,22 @@ class Registry:
 
     def _make(self, path: Path) -> None:
         try:
-            for folder in (self._folder.parent, self._folder, path):
+            for folder in (self._folder.parent, self._folder):
                 folders.make(folder)
+            if not path.exists():
+                self._make_room()
+            folders.make(path)
         except OSError as fault:
             raise NotStarted(str(fault.strerror or fault)) from fault
+
+    def _make_room(self) -> None:
+        """Forget some that have ended, where there are too many."""
+        known = sorted(self._folder.iterdir(), key=lambda path: path.lstat().st_mtime)
+        excess = len(known) + 1 - MOST_INSTANCES
+        for path in known if excess > 0 else ():
+            excess -= _forgotten(path)
+            if excess == 0:
+                return
 
     def _begun(self, path: Path, marker: str) -> Supervised:
         """Return what has been started, which another keeper may have done than the one that was asked."""
@@ -166,6 +181,20 @@ class Registry:
                 return known
             time.sleep(_TICK_SECONDS)
         raise NotStarted("its keeper has not answered")
+
+
+def _forgotten(path: Path) -> bool:
+    """Remove an instance's folder, unless somebody is about to use it; tell whether that was done."""
+    with folders.entered(path) as folder:
+        lock = channels.locked(folder, seconds=0) if folder is not None else None
+        if folder is None or lock is None:
+            return False
+        record = records.read(folder)
+        has_ended = record is None or record.state in ENDED
+        if has_ended:
+            shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+        return has_ended
 
 
 def _launched(path: Path, told: dict[str, Any], *, waits: bool) -> dict[str, Any]:
@@ -185,7 +214,8 @@ def _launched(path: Path, told: dict[str, Any], *, waits: bool) -> dict[str, Any
     with process.stdout, suppress(BrokenPipeError):
         with process.stdin:
             process.stdin.write(json.dumps(told).encode())
-        process.wait()
+        if process.wait():
+            raise NotStarted("its keeper could not be started")
         if waits and select.select([process.stdout], [], [], _ANSWER_SECONDS)[0]:
             line = process.stdout.readline()
             return dict(json.loads(line)) if line else {}

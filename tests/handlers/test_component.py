@@ -10,18 +10,21 @@ import dataclasses
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from unittest import mock
 
 import psutil
 import pytest
 
 from airflow_rest_api.services import component as service
-from airflow_rest_api.services import errors, retries
+from airflow_rest_api.services import errors, jobs, retries
 from airflow_rest_api.services.components import catalogue, places, recipe, starting
+from airflow_rest_api.services.database import reading
 from airflow_rest_api.settings import COMPONENTS
 from airflow_rest_api.web import contract
 from tests.conftest import application, in_process
 from tests.support import clients, component_processes
+from tests.support.canaries import FERNET_KEY
 from tests.support.component_processes import add_job, beat
 
 pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
@@ -62,6 +65,14 @@ def begun(client, component_name, **options):
     return answer
 
 
+def lives(pid):
+    """Whether a process is there that is more than what its parent has not asked for yet."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 class TestGetComponents:
     def test_all_are_told_and_why_they_may_not_be_started(self, rest):
         found = rest.get("/components").json()
@@ -91,6 +102,17 @@ class TestGetComponents:
             "running",
             "elsewhere",
         )
+
+    @pytest.mark.postgres
+    def test_jobs_are_told_on_postgres_as_well(self, rest):
+        alive = [add_job(kind, hostname="elsewhere") for kind in ("DagProcessorJob", "TriggererJob")]
+        told = [job["id"] for one in rest.get("/components").json()["components"] for job in one["jobs"]]
+        assert told == alive
+        with reading() as session:
+            since = datetime.now(timezone.utc) - timedelta(seconds=30)
+            assert [job.has_beaten for job in jobs.on_host(session, "TriggererJob", "elsewhere", since)] == [
+                True
+            ]
 
     def test_it_takes_the_right_to_see_jobs(self, rest):
         assert rest.get("/components", role="viewer").status_code == 200
@@ -164,7 +186,7 @@ class TestStartComponent:
         assert "AIRFLOW_API_APPS" not in given
 
     def test_what_ends_at_once_is_told_with_its_last_lines(self, able, tmp_path):
-        with component_processes.fake(tmp_path / "failing", FAKE_EXIT="3"):
+        with component_processes.fake(tmp_path / "failing", FAKE_EXIT="3", FAKE_SAYS=FERNET_KEY):
             found = ended(able, able.post(START, json={"options": {"capacity": 7}}))
         assert (found["state"], found["result"]["exit_code"], found["result"]["state"]) == (
             "failed",
@@ -172,7 +194,7 @@ class TestStartComponent:
             "failed",
         )
         assert found["error"] == "The component 'triggerer' has ended with 3; the log tells more."
-        assert "called with -m airflow triggerer --capacity=7" in found["log"]
+        assert "called with -m airflow triggerer --capacity=7\n***\n" in found["log"]
 
     def test_what_has_to_end_may_end(self, able, tmp_path):
         with component_processes.fake(tmp_path / "ending", FAKE_EXIT="0"):
@@ -216,6 +238,19 @@ class TestStartComponent:
             "third",
         ]
         assert len(calls.settled(3)) == 3
+
+    def test_there_are_not_any_number_of_instances(self, able, calls, monkeypatch):
+        monkeypatch.setattr(starting, "MOST_INSTANCES", 1)
+        begun(able, "triggerer")
+        answer = able.post(START, params={"instance": "second"})
+        assert kind(answer) == (409, "too-many-instances")
+        assert answer.json()["detail"] == "Of the component 'triggerer' 1 instances run here; stop one first."
+        assert ended(able, able.post(STOP))["state"] == "succeeded"
+        monkeypatch.setattr(starting, "MOST_NAMES", 1)
+        for dry_run in ("true", "false"):
+            answer = able.post(START, params={"instance": "second", "dry_run": dry_run})
+            assert "take the name of one that has ended" in answer.json()["detail"]
+        begun(able, "triggerer")
 
     def test_a_repetition_with_a_key_starts_nothing(self, able, calls):
         first, second = (able.post(START, headers={"Idempotency-Key": "one-start"}) for _ in range(2))
@@ -311,7 +346,7 @@ class TestStopComponent:
         found = ended(able, answer)
         assert found["state"] == "succeeded", found
         assert (found["result"]["state"], found["result"]["process_count"]) == ("exited", 0)
-        assert not psutil.pid_exists(process["pid"])
+        assert not lives(process["pid"])
 
     def test_what_does_not_hear_is_killed_though_its_supervisor_was_killed_meanwhile(self, able, tmp_path):
         with component_processes.fake(tmp_path, FAKE_DEAF="yes") as calls:
@@ -326,7 +361,7 @@ class TestStopComponent:
                 one.kill()
             for found in [ended(able, answer) for answer in answers]:
                 assert (found["state"], found["result"]["state"]) == ("succeeded", "exited"), found
-            assert not psutil.pid_exists(process["pid"])
+            assert not lives(process["pid"])
 
     @pytest.mark.parametrize("body", [{"grace_seconds": -1}, {"grace_seconds": 601}, {"signal": 9}])
     def test_it_takes_a_bounded_grace_alone(self, able, body):

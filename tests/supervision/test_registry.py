@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from airflow_rest_api.supervision import registry as registries
 from airflow_rest_api.supervision.orders import KEEPS, MARKER, Order
 from airflow_rest_api.supervision.registry import AlreadyRunning, NotStarted, Registry, Unknown
 from tests.support import components, environment
@@ -49,7 +50,7 @@ class TestStart:
         assert psutil.Process(found.pid).cmdline() == list(wanted.argv)
         assert found.memory_bytes > 1 << 20
         assert found.cpu_percent >= 0
-        assert registry.all() == [registry.find("scheduler")]
+        assert [(one.pid, one.processes) for one in registry.all()] == [(found.pid, 3)]
 
     def test_it_is_nobodys_child_and_has_nothing_of_the_service(self, registry, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as listening, (tmp_path / "held").open("w") as held:
@@ -279,9 +280,7 @@ class TestLoss:
         )
         started = registry.start(order(code))
         alive(registry)
-        for process in components.keepers(tmp_path):
-            components.kill(process)
-        until(lambda: not components.keepers(tmp_path))
+        components.kill_keepers(tmp_path)
         found = registry.find("scheduler")
         assert (found.state, found.pid, found.supervisor_pid, found.processes) == (
             "running",
@@ -299,18 +298,16 @@ class TestLoss:
     def test_without_both_it_is_stopped_all_the_same(self, registry, tmp_path):
         registry.start(order())
         alive(registry)
-        for process in components.keepers(tmp_path):
-            components.kill(process)
-        until(lambda: not components.keepers(tmp_path))
+        components.kill_keepers(tmp_path)
         registry.stop("scheduler", None)
         assert state_of(registry, "exited").processes == 0
         until(lambda: not components.below(tmp_path), seconds=2)
 
     def test_when_all_are_killed_what_is_left_of_it_ends_before_the_next(self, registry, tmp_path):
-        started = registry.start(order())
+        started = registry.start(order(restart=True))
         alive(registry)
-        for process in (*components.keepers(tmp_path), started.pid):
-            components.kill(process)
+        components.kill_keepers(tmp_path)
+        components.kill(started.pid)
         found = until(lambda: (one := registry.find("scheduler")).state == "failed" and one)
         assert (found.pid, found.exit_code, found.processes) == (None, None, 2)
         again = registry.start(order())
@@ -343,6 +340,28 @@ os.killpg(0, signal.SIGKILL)
             assert state_of(registry, "exited").exit_code == -15
             until(lambda: not components.below(tmp_path), seconds=2)
 
+    @pytest.mark.parametrize("restart", [True, False], ids=["restart", "once"])
+    def test_without_its_record_it_is_not_left_alone(self, registry, tmp_path, restart):
+        started = registry.start(order(restart=restart))
+        alive(registry)
+        keeper, _ = components.kept_by(registry)
+        psutil.Process(keeper).suspend()
+        (started.log_file.parent / "record").unlink()
+        components.kill(keeper)
+        if restart:
+            until(lambda: registry.find("scheduler"))
+            assert alive(registry).pid != started.pid
+        else:
+            until(lambda: not components.below(tmp_path))
+            assert registry.find("scheduler").state == "failed"
+
+    def test_a_record_that_is_removed_is_written_again(self, registry):
+        started = registry.start(order())
+        (started.log_file.parent / "record").unlink()
+        with pytest.raises(AlreadyRunning):
+            registry.start(order())
+        assert until(lambda: registry.find("scheduler"), seconds=5).pid == started.pid
+
     def test_whoever_removes_the_folder_ends_the_instance(self, registry, tmp_path):
 
         found = registry.start(order())
@@ -357,3 +376,36 @@ os.killpg(0, signal.SIGKILL)
                 )
             )
         )
+
+
+class TestMany:
+    def test_one_that_a_component_has_started_goes_on_without_it(self, registry, tmp_path):
+        code = f"""
+import sys
+sys.path[:0] = {[str(environment.ROOT), *sys.path]!r}
+from pathlib import Path
+from airflow_rest_api.supervision.registry import Registry
+from tests.support import components
+Registry(Path({str(tmp_path / "components")!r})).start(components.order(instance="inner"))
+print("alive", flush=True)
+import time; time.sleep(300)
+"""
+        registry.start(order(code))
+        until(lambda: registry.read_log("scheduler").content)
+        inner = until(lambda: (one := registry.find("scheduler", "inner")).processes == 3 and one)
+        assert registry.find("scheduler").processes == 1
+        registry.stop("scheduler", None)
+        state_of(registry, "exited")
+        found = registry.find("scheduler", "inner")
+        assert (found.state, found.pid, found.processes) == ("running", inner.pid, 3)
+        assert found.supervisor_pid == inner.supervisor_pid
+
+    def test_the_oldest_that_have_ended_are_forgotten(self, registry, tmp_path, monkeypatch):
+        monkeypatch.setattr(registries, "MOST_INSTANCES", 2)
+        registry.start(order(instance="running"))
+        for name in ("a", "b", "c"):
+            registry.start(order("", instance=name))
+            state_of(registry, "exited", instance=name)
+            until(lambda: len(components.keepers(tmp_path)) == 2)
+        assert [one.instance for one in registry.all()] == ["c", "running"]
+        assert registry.find("scheduler", "running").state == "running"

@@ -21,6 +21,7 @@ _PROGRAM = """\
 printf '%s\\0' "$@" > "$FAKE_CALLS/$$.args"
 env -0 > "$FAKE_CALLS/$$.environment"
 echo "called with $*"
+echo "$FAKE_SAYS"
 [ -z "$FAKE_EXIT" ] || exit "$FAKE_EXIT"
 [ -z "$FAKE_DEAF" ] || trap '' TERM
 exec sleep 600

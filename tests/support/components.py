@@ -28,6 +28,13 @@ print("alive", flush=True)
 time.sleep(300)
 """
 CHATTY = WITH_CHILDREN.replace("time.sleep(300)", "\nwhile True: print('on', flush=True); time.sleep(.05)")
+FLOODING = """
+import sys, time
+while True:
+    sys.stdout.write("0123456789" * 99 + "123456789\\n")
+    sys.stdout.flush()
+    time.sleep(0.001)
+"""
 # It and a child say who they are when they are asked to end, the child at once.
 TELLS_WHEN_ASKED = """
 import os, signal, time
@@ -116,6 +123,16 @@ def kept_by(registry: Registry) -> tuple[int, int]:
 def keepers(folder: Path) -> list[psutil.Process]:
     """The keepers and the guardians of all instances below a folder."""
     return [process for process in below(folder) if "airflow_rest_api.supervision" in command_of(process)]
+
+
+def kill_keepers(folder: Path) -> None:
+    """Kill them all at once, before another can follow one of them."""
+    while found := keepers(folder):
+        for process in found:
+            with suppress(psutil.Error):
+                process.suspend()
+        for process in found:
+            kill(process)
 
 
 def below(folder: Path) -> list[psutil.Process]:

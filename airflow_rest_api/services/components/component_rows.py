@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from airflow.utils.net import get_hostname
@@ -36,7 +37,7 @@ def process(supervised: Supervised) -> Entry:
         "state": supervised.state,
         "hostname": get_hostname(),
         "pid": supervised.pid,
-        "started_at": supervised.started_at.isoformat() if supervised.started_at else None,
+        "started_at": _told(supervised.started_at),
         "command": shown(supervised.argv),
         "restarts": supervised.restarts,
         "exit_code": supervised.exit_code,
@@ -45,3 +46,8 @@ def process(supervised: Supervised) -> Entry:
         "cpu_percent": supervised.cpu_percent,
         "process_count": supervised.processes,
     }
+
+
+def _told(at: datetime | None) -> str | None:
+    """Return a time as answers have it: an operation keeps no other values than JSON's."""
+    return at.isoformat().replace("+00:00", "Z") if at is not None else None

@@ -33,8 +33,8 @@ KIND = "start_component"
 # How long a process is given to end by itself before it is killed.
 GRACE_SECONDS = 30.0
 LOG_BYTES, LOG_FILES = 10 << 20, 5
-# So many at once of one component: each is a whole Airflow.
-MOST_INSTANCES = 16
+# So many at once of one component: each is a whole Airflow. And so many names: what has ended keeps its log.
+MOST_INSTANCES, MOST_NAMES = 16, 64
 LOOK_SECONDS = 0.5
 # How often a look at whether the operation was cancelled is due.
 CHECK_SECONDS = 2.0
@@ -60,13 +60,13 @@ class ComponentRuns(errors.Conflict):
 
 
 class TooManyInstances(errors.Conflict):
-    """So many instances of the component run that one more is hardly meant."""
+    """So many instances of the component run, or have left their logs, that one more is hardly meant."""
 
-    title = "Too many instances run"
+    title = "Too many instances"
 
-    def __init__(self, component_name: str) -> None:
+    def __init__(self, component_name: str, told: str) -> None:
         super().__init__(
-            f"{MOST_INSTANCES} instances of the component '{component_name}' run here; stop one first.",
+            f"Of the component '{component_name}' {told}.",
             component_name=component_name,
         )
 
@@ -98,12 +98,17 @@ def named(component_name: str, instance: str | None) -> str:
 
 def require_free(component_name: str, instance: str | None) -> None:
     """Raise `ComponentRuns` or `TooManyInstances` unless one more may be started."""
-    running = [one for one in registry().all() if one.component == component_name and one.state not in ENDED]
+    known = {one.instance: one for one in registry().all() if one.component == component_name}
+    running = [one for one in known.values() if one.state not in ENDED]
     for one in running:
         if one.instance == instance:
             raise ComponentRuns(one)
     if len(running) >= MOST_INSTANCES:
-        raise TooManyInstances(component_name)
+        raise TooManyInstances(component_name, f"{len(running)} instances run here; stop one first")
+    if instance not in known and len(known) >= MOST_NAMES:
+        raise TooManyInstances(
+            component_name, f"there were {len(known)} instances here; take the name of one that has ended"
+        )
 
 
 def expected(recipe: Recipe, instance: str | None, wishes: Wishes) -> Entry:
