@@ -108,7 +108,7 @@ def made(rest: Client, operation: Any, plan: calls.Call, chance: random.Random, 
     answer = rest.request(operation.method, path, role=role, headers=headers, **options)
     assert answer.status_code < 500, (operation.operation_id, answer.text)
     known = role is not None and not operation.anonymous and answer.status_code not in (*COUNTED, 413)
-    is_dry = operation.is_dry_run({}, options.get("json"))
+    is_dry = operation.is_dry_run(options.get("params", {}), options.get("json"))
     return Made(operation.operation_id, request_id, answer.status_code, operation.read_only, known, is_dry)
 
 
@@ -203,7 +203,7 @@ def unwritable(rest: Client, document: Any, operations: list[Any]) -> int:
             for operation in operations
             if not operation.read_only and not operation.anonymous
             for plan in calls.replays(document, operation)
-            if not operation.is_dry_run({}, plan.json)
+            if not operation.is_dry_run(plan.params, plan.json)
         }
     finally:
         audit.write = written

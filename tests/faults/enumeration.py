@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import environment, postgres, template
+from tests.support.under_manager import MANAGERS
 
-MANAGERS = {
-    "simple": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
-    "fab": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
-}
 TOLERATED = 0.05
 # Of so many ways to part the logins of one name into two halves, the medians of 95 % differ by less.
 SPLITS = 400

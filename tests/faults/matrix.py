@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.faults.enumeration import MANAGERS
-from tests.support import environment, template
+from tests.support import under_manager
+from tests.support.under_manager import MANAGERS
 
 LEAST = 1500
 UNKNOWN = ("anonymous", "bad", "expired")
@@ -103,23 +100,8 @@ def own_differences(found: dict[str, list[str]], manager: str) -> list[str]:
 def compared(manager: str, *, every: bool, fault: str = "none") -> dict[str, Any]:
     """Compare the two services in a process and a home of their own."""
     with tempfile.TemporaryDirectory(prefix="airflow-matrix-") as folder:
-        home = Path(folder)
-        variables = environment.prepare(home)
-        template.copy_to(home)
-        variables |= {"AIRFLOW__CORE__AUTH_MANAGER": MANAGERS[manager], "PYTHONPATH": str(environment.ROOT)}
-        variables |= {"AIRFLOW__FAB__UPDATE_FAB_PERMS": "True", "PYTHONHASHSEED": "0"}
-        command = [sys.executable, "-W", "ignore", "-m", "tests.security.matrix", manager]
-        result = subprocess.run(
-            [*command, "all" if every else "one", fault],
-            env=environment.inherited() | variables,
-            cwd=environment.ROOT,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
+        amount = "all" if every else "one"
+        arguments = ("tests.security.matrix", manager, amount, fault)
+        return under_manager.told(
+            Path(folder), manager, *arguments, settings={"PYTHONHASHSEED": "0"}, seconds=600
         )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-    # Airflow logs to the same place, and may do so to the last moment.
-    (told,) = (line for line in result.stdout.splitlines() if line.startswith('{"own": '))
-    found: dict[str, Any] = json.loads(told)
-    return found

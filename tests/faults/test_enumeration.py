@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults import enumeration
+from tests.support.under_manager import MANAGERS
 
 pytestmark = pytest.mark.in_process
 
@@ -14,7 +15,7 @@ def test_known_and_unknown_users_are_told_apart_neither_in_words_nor_in_time():
     assert figures["fab: password hashes"] == [1, 1]
 
 
-@pytest.mark.parametrize("manager", enumeration.MANAGERS)
+@pytest.mark.parametrize("manager", MANAGERS)
 def test_a_service_that_hashes_for_known_names_only_is_noticed(manager):
     found = enumeration.measured(manager, 12, broken=True)
     with pytest.raises(AssertionError, match="told apart in time"):

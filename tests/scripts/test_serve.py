@@ -271,23 +271,16 @@ class TestFirstLife:
         assert finished_run
 
     def test_the_commands_of_the_readme_do_what_they_say(self, first_life: Life, finished_run: str) -> None:
-        done = subprocess.run(
-            ["sh", "-eu", "-c", readme_commands(first_life.home)],
-            env=environment(), capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
-        assert f'"dag_id":"{EXAMPLE}"' in done.stdout
-        assert '"is_paused":false' in done.stdout
-        assert done.stdout.endswith("success\n")
+        said = said_by_readme(first_life)
+        assert f'"dag_id":"{EXAMPLE}"' in said
+        assert '"is_paused":false' in said
+        assert said.endswith("success\n")
 
     def test_the_readmes_calls_over_a_bad_network_do_what_they_say(
         self, first_life: Life, finished_run: str
     ) -> None:
-        commands = readme_commands(first_life.home) + readme_block("Idempotency-Key:")
-        done = subprocess.run(
-            ["sh", "-eu", "-c", commands],
-            env=environment(), capture_output=True, text=True, timeout=180, check=True,
-        )  # fmt: skip
-        preview, first, second, state, made, refused, running, left = done.stdout.splitlines()[-8:]
+        said = said_by_readme(first_life, "Idempotency-Key:")
+        preview, first, second, state, made, refused, running, left = said.splitlines()[-8:]
         assert "'held_back_by': []" in preview
         assert first.removeprefix("first: ") == second.removeprefix("second: ") != ""
         assert (state, made, refused, running, left) == ("success", "200", "412", "0", "204")
@@ -295,12 +288,8 @@ class TestFirstLife:
     def test_the_readmes_deployment_and_files_do_what_they_say(
         self, first_life: Life, finished_run: str, tmp_path: Path
     ) -> None:
-        blocks = [readme_block("hello_world.py"), readme_block("daily.csv")]
-        done = subprocess.run(
-            ["sh", "-eu", "-c", readme_commands(first_life.home) + "".join(blocks)],
-            env=environment(), capture_output=True, text=True, timeout=180, check=True, cwd=tmp_path,
-        )  # fmt: skip
-        valid, state, undone, _digest, total, *content, left = done.stdout.splitlines()[-8:]
+        said = said_by_readme(first_life, "hello_world.py", "daily.csv", folder=tmp_path)
+        valid, state, undone, _digest, total, *content, left = said.splitlines()[-8:]
         assert (valid, state, undone) == ("True", "live", "stored")
         assert (total, content, left) == ("1", ["day,runs", "5,12"], "204")
         assert not (first_life.home / "dags" / "hello_world.py").exists()
@@ -308,12 +297,8 @@ class TestFirstLife:
     def test_the_readmes_calls_about_runs_and_tasks_do_what_they_say(
         self, first_life: Life, finished_run: str
     ) -> None:
-        commands = readme_commands(first_life.home) + readme_block("runme_0")
-        done = subprocess.run(
-            ["sh", "-eu", "-c", commands],
-            env=environment(), capture_output=True, text=True, timeout=220, check=True,
-        )  # fmt: skip
-        selection, last_line, ran, state, explanation, result = done.stdout.splitlines()[-6:]
+        said = said_by_readme(first_life, "runme_0")
+        selection, last_line, ran, state, explanation, result = said.splitlines()[-6:]
         assert "'outcome': 'success'" in selection
         assert "event" in json.loads(last_line)
         assert (ran.startswith("manual__"), state) == (True, "succeeded")
@@ -323,12 +308,8 @@ class TestFirstLife:
     def test_the_readmes_calls_about_backfills_do_what_they_say(
         self, first_life: Life, finished_run: str
     ) -> None:
-        commands = readme_commands(first_life.home) + readme_block("/backfills")
-        done = subprocess.run(
-            ["sh", "-eu", "-c", commands],
-            env=environment(), capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
-        runs, _progress, completed, resumed = done.stdout.splitlines()[-4:]
+        said = said_by_readme(first_life, "/backfills")
+        runs, _progress, completed, resumed = said.splitlines()[-4:]
         assert runs.count("logical_date") == 5
         assert completed.startswith("20")
         assert "'total': 5" in resumed
@@ -336,16 +317,18 @@ class TestFirstLife:
             (left,) = client.get("/backfills", params={"active": True}).json()["backfills"]
             assert client.put(f"/backfills/{left['id']}/cancel").status_code == 200
 
-    def test_the_readmes_calls_about_connections_and_files_of_them_do_what_they_say(
+    def test_the_readmes_calls_about_variables_and_connections_do_what_they_say(
         self, first_life: Life, finished_run: str, tmp_path: Path
     ) -> None:
         with first_life.client() as client:
             assert client.put("/variables/colour", json={"value": "green"}).status_code == 200
-        done = subprocess.run(
-            ["sh", "-eu", "-c", readme_commands(first_life.home) + readme_block("report_archive")],
-            env=environment(), capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path,
-        )  # fmt: skip
-        assert done.stdout.splitlines()[-3:] == ["***", "other.invalid", "1"]
+        said = said_by_readme(first_life, "report_archive", folder=tmp_path)
+        stored, changed, source, deleted, password, host, unchanged = said.splitlines()[-7:]
+        assert json.loads(stored) == {"table": "events", "password": "***"}
+        assert json.loads(changed) == {"table": "events_2", "password": "***"}
+        assert source == "database"
+        assert "'success': ['etl/settings']" in deleted
+        assert (password, host, unchanged) == ("***", "other.invalid", "1")
 
     def test_the_next_run_runs_what_was_deployed_and_a_broken_file_interrupts_nothing(
         self, first_life: Life, finished_run: str
@@ -406,6 +389,16 @@ class TestSecondLife:
         wait_for(lambda: len(second_life.find("sleep 98765")) > 0, 60, lambda: str(second_life.tree()))
         assert second_life.stop(signal.SIGINT) == 0, second_life.said()
         assert second_life.leftovers == []
+
+
+def said_by_readme(life: Life, *words: str, folder: Path | None = None) -> str:
+    """What the README's first commands print, and those of the blocks with these words after them."""
+    commands = readme_commands(life.home) + "".join(readme_block(word) for word in words)
+    done = subprocess.run(
+        ["sh", "-eu", "-c", commands],
+        env=environment(), capture_output=True, text=True, timeout=220, check=True, cwd=folder,
+    )  # fmt: skip
+    return done.stdout
 
 
 def readme_block(word: str) -> str:

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
-from tests.support import environment, template
+from tests.support import under_manager
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    home = tmp_path_factory.mktemp("fab")
-    variables = environment.prepare(home)
-    template.copy_to(home)
-    manager = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
-    variables |= {"AIRFLOW__CORE__AUTH_MANAGER": manager, "PYTHONPATH": str(environment.ROOT)}
-    variables |= {"AIRFLOW__FAB__UPDATE_FAB_PERMS": "True"}
-    covered = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.security.fab"],
-        env=environment.inherited() | variables | covered,
-        cwd=environment.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-    return json.loads(result.stdout.splitlines()[-1])
+    return under_manager.told(tmp_path_factory.mktemp("fab"), "fab", "tests.security.fab", is_covered=True)
 
 
 def test_users_log_in_and_inactive_ones_do_not(found):

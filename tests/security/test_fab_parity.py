@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import pkgutil
-import subprocess
-import sys
 
 import pytest
 
-from tests.support import environment, shared_calls_of, template
+from tests.support import shared_calls_of, under_manager
 
 NOUNS = sorted(module.name for module in pkgutil.iter_modules(shared_calls_of.__path__))
 
@@ -17,24 +14,7 @@ NOUNS = sorted(module.name for module in pkgutil.iter_modules(shared_calls_of.__
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     home = tmp_path_factory.mktemp("fab-parity")
-    variables = environment.prepare(home)
-    template.copy_to(home)
-    manager = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
-    variables |= {"AIRFLOW__CORE__AUTH_MANAGER": manager, "PYTHONPATH": str(environment.ROOT)}
-    variables |= {"AIRFLOW__FAB__UPDATE_FAB_PERMS": "True"}
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.security.fab_parity", *NOUNS],
-        env=environment.without_coverage(environment.inherited()) | variables,
-        cwd=environment.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-    # Airflow logs to the same place, and may do so to the last moment.
-    (told,) = (line for line in result.stdout.splitlines() if line.startswith('{"calls": '))
-    return json.loads(told)
+    return under_manager.told(home, "fab", "tests.security.fab_parity", *NOUNS, seconds=300)
 
 
 @pytest.mark.parametrize("role", ["Admin", "Keeper"])

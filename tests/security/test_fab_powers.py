@@ -13,8 +13,8 @@ import pytest
 
 from tests.security.fab_powers import RESOURCES
 from tests.support import environment, template
+from tests.support.under_manager import MANAGERS
 
-MANAGER = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 ALL = ["deploy", "files", "components", "test", "reveal"]
 
 
@@ -22,7 +22,7 @@ def prepared(home):
     """The environment of a fresh home under Flask-AppBuilder."""
     variables = environment.prepare(home)
     template.copy_to(home)
-    variables |= {"AIRFLOW__CORE__AUTH_MANAGER": MANAGER, "PYTHONPATH": str(environment.ROOT)}
+    variables |= {"AIRFLOW__CORE__AUTH_MANAGER": MANAGERS["fab"], "PYTHONPATH": str(environment.ROOT)}
     covered = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     return environment.inherited() | variables | covered
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
 from tests.security import ldap_logins
-from tests.support import directory, environment, template
+from tests.support import directory, under_manager
 
 pytestmark = pytest.mark.in_process
 CONFIGURATION = """
@@ -31,32 +26,18 @@ AUTH_USER_REGISTRATION_ROLE = "Viewer"
 def found(tmp_path_factory):
     home, folder = tmp_path_factory.mktemp("ldap"), tmp_path_factory.mktemp("directory")
     with directory.running(folder, ldap_logins.PEOPLE) as url:
-        variables = environment.prepare(home)
-        template.copy_to(home)
-        settings = {"people": directory.PEOPLE, "reader": directory.READER}
         (home / "webserver_config.py").write_text(
-            CONFIGURATION.format(url=url, password=directory.READERS_PASSWORD, **settings)
+            CONFIGURATION.format(
+                url=url,
+                people=directory.PEOPLE,
+                reader=directory.READER,
+                password=directory.READERS_PASSWORD,
+            )
         )
-        variables |= {
-            "AIRFLOW__CORE__AUTH_MANAGER": (
-                "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
-            ),
-            "AIRFLOW__FAB__UPDATE_FAB_PERMS": "True",
-            "AIRFLOW__FAB__CONFIG_FILE": str(home / "webserver_config.py"),
-            "PYTHONPATH": str(environment.ROOT),
-        }
-        covered = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-        result = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "tests.security.ldap_logins"],
-            env=environment.inherited() | variables | covered,
-            cwd=environment.ROOT,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
+        settings = {"AIRFLOW__FAB__CONFIG_FILE": str(home / "webserver_config.py")}
+        return under_manager.told(
+            home, "fab", "tests.security.ldap_logins", settings=settings, is_covered=True
         )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-    return json.loads(result.stdout.splitlines()[-1])
 
 
 def test_people_of_the_directory_log_in(found):
