@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from benchmark import processes
 
-from tests.support import canaries, ports
+from tests.support import canaries, daemons
 
 # Nothing is written to the disk.
 CONFIGURATION = """
@@ -27,7 +26,7 @@ appendonly no
 
 def require() -> None:
     """Skip the test that asks where Redis is not installed; where `CI` is set it fails."""
-    if shutil.which("redis-server") is None:
+    if daemons.find("redis-server") is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(
             "missing: redis-server (on Debian: apt-get install redis-server)"
         )
@@ -42,9 +41,9 @@ def running(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     configuration.write_text(
         CONFIGURATION.format(port=port, password=canaries.BROKER_PASSWORD, folder=folder)
     )
-    server = processes.start(["redis-server", str(configuration)], log)
+    server = processes.start([daemons.program("redis-server"), str(configuration)], log)
     try:
-        ports.await_listener(server, "Redis", port, log)
+        daemons.wait(server, port, log)
         yield f"redis://:{canaries.BROKER_PASSWORD}@127.0.0.1:{port}/0", server
     finally:
         processes.stop(server)
