@@ -177,12 +177,14 @@ class Registry:
         deadline = time.monotonic() + _ANSWER_SECONDS
         while time.monotonic() < deadline:
             with folders.entered(path) as folder:
+                # Looked at before: what those have left who are gone is all that there will be.
+                is_kept = folder is not None and _is_locked(folder)
                 record = records.read(folder) if folder is not None else None
                 known = look(folder) if folder is not None else None
                 is_it = record is not None and record.marker == marker
                 if is_it and known is not None and known.state != "starting":
                     return known
-                if folder is None or not _is_locked(folder):
+                if not is_kept:
                     break
             time.sleep(_TICK_SECONDS)
         raise NotStarted("its keeper has not answered")

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -300,7 +301,11 @@ class TestLoss:
         registry.start(order())
         alive(registry)
         components.kill_keepers(tmp_path)
+        # Whoever looks has others keep it, who are asked then.
+        looking = threading.Thread(target=registry.find, args=("scheduler",))
+        looking.start()
         registry.stop("scheduler", None)
+        looking.join()
         assert state_of(registry, "exited").processes == 0
         until(lambda: not components.below(tmp_path), seconds=2)
 
