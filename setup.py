@@ -15,6 +15,8 @@ PACKAGE_DIR = {
 POSTGRES = ["apache-airflow-providers-postgres>=6"]
 FAB = ["apache-airflow-providers-fab>=3.10"]
 GIT = ["apache-airflow-providers-git>=1.0"]
+# Celery 5.7 has no `celery.backends.database.retry`, which the provider imports (3.26).
+CELERY = ["apache-airflow-providers-celery>=3.15", "celery[redis]>=5.5,<5.7", "flower>=2"]
 
 setup(
     name="airflow-rest-api",
@@ -52,11 +54,13 @@ setup(
         "uvicorn>=0.30",
     ],
     extras_require={
+        "celery": CELERY,
         "fab": FAB,
         "git": GIT,
         "ldap": [*FAB, "python-ldap>=3.4,<4"],
         "postgres": POSTGRES,
         "dev": [
+            *CELERY,
             *FAB,
             *GIT,
             *POSTGRES,

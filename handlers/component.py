@@ -7,6 +7,7 @@ from typing import Any
 from airflow_rest_api.services import component as service
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.components.component_log import ComponentLogSource
 from airflow_rest_api.settings import Settings
 
 Json = dict[str, Any]
@@ -38,3 +39,10 @@ def stop_component(
     return service.stop_component(
         component_name, query=query, body=body, caller=caller, background=background, settings=settings
     )
+
+
+def get_component_log(
+    component_name: str, media_type: str, settings: Settings, **query: Any
+) -> str | bytes | ComponentLogSource:
+    """Get the log of a component of Airflow."""
+    return service.get_component_log(component_name, query=query, media_type=media_type, settings=settings)

@@ -30,6 +30,8 @@ def _of_airflow() -> Iterator[str]:
     yield database
     for place in (database, option("celery", "broker_url"), option("celery", "result_backend")):
         yield from _of_addresses(place or "")
+    for credential in (option("celery", "flower_basic_auth") or "").split(","):
+        yield credential.partition(":")[2]
     yield from (key.strip() for key in (option("core", "fernet_key") or "").split(","))
     yield option("api_auth", "jwt_secret") or ""
     yield option("api", "secret_key") or ""

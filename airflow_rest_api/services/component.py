@@ -10,13 +10,22 @@ from sqlalchemy.orm import Session
 from airflow_rest_api.services import dry_runs, jobs, operation, retries
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.components import catalogue, component_rows, permits, starting, stopping
+from airflow_rest_api.services.components import (
+    catalogue,
+    component_log,
+    component_rows,
+    permits,
+    starting,
+    stopping,
+)
 from airflow_rest_api.services.components.places import registry
 from airflow_rest_api.services.components.recipe import Recipe
 from airflow_rest_api.services.database import reading, write
 from airflow_rest_api.settings import Settings
 
 Entry = dict[str, Any]
+
+NDJSON = "application/x-ndjson"
 
 
 def get_components(*, caller: Caller, settings: Settings) -> Entry:
@@ -104,3 +113,26 @@ def stop_component(
     entry = write(lambda session: retries.done(session, begun(session)))
     background.run(entry["operation_id"])
     return entry
+
+
+def get_component_log(
+    component_name: str,
+    *,
+    query: Mapping[str, Any],
+    media_type: str | None,
+    settings: Settings,
+) -> str | bytes | component_log.ComponentLogSource:
+    """Return the last lines that a component has written, as text or as messages; or a source of all that it will.
+
+    ``query`` has ``instance``, ``tail`` (lines) and ``follow``. Raises `ComponentNotFound`, `ComponentNotEnabled` and
+    `ComponentNeverStarted`.
+    """
+    recipe = catalogue.find(component_name)
+    permits.require_enabled(recipe, settings)
+    key, lines = (recipe.name, query["instance"]), query["tail"]
+    if query["follow"]:
+        return component_log.ComponentLogSource(key, lines)
+    content = component_log.tail(key, lines).content
+    if media_type == NDJSON:
+        return component_log.as_messages(component_log.lines_of(content))
+    return content.decode(errors="replace")

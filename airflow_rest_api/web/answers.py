@@ -17,9 +17,10 @@ from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.files.downloads import Download
 from airflow_rest_api.services.retries import JSON_OPTIONS
+from airflow_rest_api.services.sources import Source
 from airflow_rest_api.services.states import Stated
 from airflow_rest_api.web import contract, preconditions
-from airflow_rest_api.web.following import Followed, Source
+from airflow_rest_api.web.following import Followed
 from airflow_rest_api.web.preconditions import Expected, Hash
 from airflow_rest_api.web.schemas import Schema
 

@@ -32,12 +32,11 @@ from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.reviews import Reviewable, Reviews
 from airflow_rest_api.security.sessions import Sessions
-from airflow_rest_api.services import configuration, watching
+from airflow_rest_api.services import configuration, sources, watching
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.deployments import sandboxes
 from airflow_rest_api.services.deployments.deployment_following import Following
 from airflow_rest_api.services.kinds import KINDS
-from airflow_rest_api.services.task_instances import log_following
 from airflow_rest_api.settings import Settings, SettingsError
 from airflow_rest_api.storage.manager import ensure_migrated
 from airflow_rest_api.web import contract, guard, logs, routing, schemas, upload_roots
@@ -301,9 +300,7 @@ def _connexion(
     routing.keep_slashes(app.app)
     # FlaskApp offers no option for its bridge (Connexion 3.3, issue 1979).
     asked = Waiting(watching.finished, workers).asked
-    app._middleware_app.asgi_app = Bridge(
-        app.app.wsgi_app, workers, _WITHOUT_BLOCKING, asked, log_following.look
-    )
+    app._middleware_app.asgi_app = Bridge(app.app.wsgi_app, workers, _WITHOUT_BLOCKING, asked, sources.look)
     for entry in contracts:
         app.add_api(
             routing.for_connexion(entry.document),

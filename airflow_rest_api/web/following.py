@@ -18,6 +18,7 @@ import orjson
 from starlette.types import Send
 
 from airflow_rest_api.services import errors
+from airflow_rest_api.services.sources import Piece, Source
 from airflow_rest_api.web.contract import Operation
 
 # The contract's word for what an operation answers to whoever follows: the media type.
@@ -41,32 +42,6 @@ class Threads(Protocol):
 
     def start(self, function: Callable[[], None]) -> None:
         """Run ``function`` in a thread, of which nobody waits for the end."""
-
-
-class Piece(Protocol):
-    """What a source has now."""
-
-    @property
-    def content(self) -> bytes:
-        """Whole lines."""
-
-    @property
-    def more(self) -> bool:
-        """Whether there are more at once."""
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the source has ended."""
-
-
-class Source(Protocol):
-    """What can be followed; it is asked from one thread at a time."""
-
-    def take(self) -> Piece:
-        """Return the next piece."""
-
-    def close(self) -> None:
-        """Let go of what is open."""
 
 
 Look = Callable[[Iterable[Any]], Iterable[Any]]

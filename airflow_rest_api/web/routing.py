@@ -24,7 +24,7 @@ from werkzeug.routing import PathConverter
 from airflow_rest_api.security import access
 from airflow_rest_api.services import watching
 from airflow_rest_api.services.retries import Kept
-from airflow_rest_api.services.task_instances.log_following import LogSource
+from airflow_rest_api.services.sources import Source
 from airflow_rest_api.web import (
     contract,
     exchange,
@@ -105,7 +105,7 @@ class Endpoint:
         arguments = {**given, **self._wanted(current, media_type), **self._resources}
         with self._gate.recording(self._operation, current):
             result = self._handler(**arguments)
-            if followed is not None and isinstance(result, LogSource):
+            if followed is not None and isinstance(result, Source):
                 return self._writer.follow(
                     result, followed, partial(self._gate.admit_again, self._operation, current)
                 )

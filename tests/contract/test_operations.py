@@ -27,9 +27,9 @@ ORDER = [
         "responses",
     ),
 ]
-# Their two media types are Airflow's, chosen by Accept.
-TWO_MEDIA_TYPES = {"get_dag_source", "get_log"}
-PROPER_NOUNS = {"Airflow", "Prometheus", "Swagger"}
+# Chosen by Accept: as Airflow has them, and a log that can be followed.
+TWO_MEDIA_TYPES = {"get_dag_source", "get_log", "get_component_log"}
+PROPER_NOUNS = {"Airflow", "Celery", "Prometheus", "Swagger"}
 RULE_KEYS = {"resource", "method", "access_entity", "id_from", "when", "switch", "power"}
 RESOURCES = {"dag", "view", "pool", "variable", "connection", "power"}
 # A file is bounded by the setting that `x-body-limit` names.

@@ -26,7 +26,10 @@ REFUSED = {
     "rollback_deployment": 403,
     "validate_dag": 403,
     "test_task": 403,
-    **dict.fromkeys(("start_component", "stop_component"), 403),
+    **dict.fromkeys(("start_component", "stop_component", "get_component_log"), 403),
+    # The executor is another one.
+    "get_celery_workers": 409,
+    **dict.fromkeys(("shut_down_celery_worker", "add_celery_queue", "remove_celery_queue"), 403),
     **dict.fromkeys(("reveal_variable", "reveal_connection", "test_connection"), 403),
     # What the examples name has ended.
     **dict.fromkeys(("kill_dag_run", "kill_task_instance"), 409),

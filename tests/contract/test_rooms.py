@@ -13,8 +13,9 @@ PRODUCT = "airflow_rest_api"
 AIRFLOW_ROOMS = ("services", "security", "storage", "plugin")
 # What runs in the sandbox's own processes parses files and tests connections with Airflow; its other half starts
 # with no Airflow at all.
-# The child of a trial is a worker's supervisor.
+# The child of a trial is a worker's supervisor, a log server serves an application of Airflow's.
 AIRFLOW_MODULES = (
+    f"{PRODUCT}.log_server",
     *(f"{PRODUCT}.sandbox.child.{name}" for name in ("parser", "ignoring", "dialler")),
     *(
         f"{PRODUCT}.trial.child.{name}"
@@ -38,7 +39,7 @@ SHARED_WITH_WEB = (
         "deployments.deployment_following",
         "kinds",
         "deployments.sandboxes",
-        "task_instances.log_following",
+        "sources",
     ),
     *("files.uploads", "files.downloads"),
 )
@@ -99,6 +100,7 @@ def closed_to(where: str) -> list[str]:
         "sandbox": ["web", "security", "services", "storage", "legacy", "trial", "supervision"],
         "trial": ["web", "security", "services", "storage", "legacy", "supervision"],
         "supervision": ["web", "security", "services", "storage", "legacy", "trial"],
+        "log_server": ["web", "security", "services", "storage", "legacy", "sandbox", "trial", "supervision"],
     }
     frames = WEB_FRAMES if where in ("handlers", "services", "storage") else ()
     return [*(f"{PRODUCT}.{name}" for name in rooms.get(where, [])), *frames]

@@ -22,8 +22,13 @@ from tests.support import clients, component_processes
 Wishes = dict[str, Any]
 # What each option becomes, said once more and in other words than the catalogue's.
 JOINED, REPEATED = ("queues", "apps"), ("bundle_name",)
-COMPONENTS = {"scheduler", "dag-processor", "triggerer", "api-server"}
+COMPONENTS = {"scheduler", "dag-processor", "triggerer", "api-server", "serve-logs"}
+# What this installation cannot start has options all the same.
+WITH_OPTIONS = COMPONENTS | {"kerberos"}
+# Those that listen: by default for this host alone.
+SERVERS = ("api-server", "serve-logs")
 SAFE = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:-]*", re.ASCII)
+SAFE_PRINCIPAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@-]*", re.ASCII)
 BEFORE = (
     "",
     "a",
@@ -92,6 +97,7 @@ PLAIN: tuple[tuple[str, Wishes], ...] = (
     ("dag-processor", {"bundle_name": ["a.b-c_d", "0"]}),
     ("triggerer", {"capacity": 1, "queues": ["x:1", "plain"]}),
     ("api-server", {}),
+    ("serve-logs", {"port": 8793}),
     ("api-server", {"host": "::1", "apps": ["core", "execution"], "proxy_headers": True}),
 )
 STRANGE: tuple[Any, ...] = (
@@ -161,7 +167,7 @@ def hostile(number: int, canary: Path) -> list[Any]:
 def spoken(values: list[Any]) -> Counter[str]:
     """Have each recipe spell each value for each of its options: it refuses it, or says the template's words."""
     told: Counter[str] = Counter()
-    for name in sorted(COMPONENTS):
+    for name in sorted(WITH_OPTIONS):
         for option in RECIPES[name].options:
             for value in values:
                 told.update(_spoken(RECIPES[name], option, shape) for shape in (value, [value], ["a", value]))
@@ -219,13 +225,16 @@ def _options() -> Iterator[tuple[str, str, bool]]:
 
 def template(name: str, wishes: Wishes) -> list[str]:
     """The command line that a component has with these options, without the interpreter."""
-    words = ["-m", "airflow", name]
-    whole = {"host": "127.0.0.1", **wishes} if name == "api-server" else wishes
+    words = ["-m", "airflow_rest_api.log_server"] if name == "serve-logs" else ["-m", "airflow", name]
+    whole = {"host": "127.0.0.1", **wishes} if name in SERVERS else wishes
     for option, value in whole.items():
         flag = f"--{option.replace('_', '-')}"
         parts = value if isinstance(value, list) else [value]
-        assert all(isinstance(part, int) or SAFE.fullmatch(part) for part in parts), f"{value!r} was taken"
-        if option in JOINED:
+        safe = SAFE_PRINCIPAL if option == "principal" else SAFE
+        assert all(isinstance(part, int) or safe.fullmatch(part) for part in parts), f"{value!r} was taken"
+        if option == "principal":
+            words += parts
+        elif option in JOINED:
             words.append(f"{flag}={','.join(parts)}")
         elif value is True:
             words.append(flag)

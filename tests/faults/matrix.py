@@ -55,8 +55,9 @@ OWN = {
     **dict.fromkeys(("import_variables", "import_connections", "import_pools"), NOT_OP),
     "export_pools": NOBODY_KNOWN,
     **dict.fromkeys(("reveal_variable", "reveal_connection"), EVERYBODY),
-    **dict.fromkeys(("get_components", "get_component"), NOBODY_KNOWN),
-    **dict.fromkeys(("start_component", "stop_component"), EVERYBODY),
+    **dict.fromkeys(("get_components", "get_component", "get_celery_workers"), NOBODY_KNOWN),
+    **dict.fromkeys(("start_component", "stop_component", "get_component_log"), EVERYBODY),
+    **dict.fromkeys(("shut_down_celery_worker", "add_celery_queue", "remove_celery_queue"), EVERYBODY),
     "put_pool": [*NOBODY_KNOWN, *NO_OP],
     "logout": [f"{caller} own" for caller in UNKNOWN],
 }

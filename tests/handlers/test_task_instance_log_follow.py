@@ -21,6 +21,7 @@ from uuid6 import uuid7
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.task_instances import log_following, log_pieces
 from airflow_rest_api.web import following
+from tests.support.lines import Lines
 from tests.web import small
 
 pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database"), pytest.mark.timeout(120)]
@@ -91,39 +92,6 @@ def follow(url, token):
             yield Lines(answer)
 
     return opened
-
-
-class Lines:
-    def __init__(self, answer):
-        self.answer = answer
-        self._lines = answer.iter_lines()
-        self.blank = 0
-
-    def next(self):
-        while not (line := next(self._lines)).strip():
-            self.blank += 1
-        return json.loads(line)["event"]
-
-    def until(self, event):
-        found = [self.next()]
-        while found[-1] != event:
-            found.append(self.next())
-        return found
-
-    def rest(self):
-        return [json.loads(line)["event"] for line in self._lines if line.strip()]
-
-    def until_cut_off(self):
-        """The events up to where the answer breaks off."""
-        found = []
-        with pytest.raises(httpx.RemoteProtocolError):
-            self._into(found)
-        return found
-
-    def _into(self, found):
-        for line in self._lines:
-            if line.strip():
-                found.append(json.loads(line)["event"])
 
 
 def wait_for(condition, seconds=10):

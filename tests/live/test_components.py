@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from unittest import mock
 
 import httpx
 import psutil
 import pytest
 from benchmark import processes
 
-from airflow_rest_api.supervision.registry import Registry
-from tests.support import clients, environment, servers, template
+from tests.support import clients, component_servers, environment
+from tests.support.component_servers import ended, process_of, serving
 
 pytestmark = [pytest.mark.xdist_group("components"), pytest.mark.timeout(240)]
 
@@ -33,54 +30,14 @@ JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "trigge
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Iterator[Path]:
-    """A home in which nothing is to be done: its DAGs are paused, and the bundle that is parsed is empty."""
-    folder = tmp_path_factory.mktemp("components")
-    environment.prepare(folder)
-    template.copy_to(folder)
-    with closing(sqlite3.connect(folder / "airflow.db")) as database, database:
-        database.execute("PRAGMA foreign_keys = ON")
-        database.execute("DELETE FROM dag_run")
-        database.execute("UPDATE dag SET is_paused = 1")
-    yield folder
-    registry = Registry(folder / "rest_api" / "components")
-    for left in registry.all():
-        registry.stop(left.component, left.instance, grace_seconds=0)
+    with component_servers.home(tmp_path_factory.mktemp("components")) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
 def rest(place) -> Iterator[clients.Client]:
-    with serving("standalone", place) as client:
+    with serving("standalone", place, **SETTINGS) as client:
         yield client
-
-
-@contextmanager
-def serving(way: str, place: Path) -> Iterator[clients.Client]:
-    """A client of a server that runs in the home."""
-    bundle = environment.local_bundle(environment.DRAFTS, place / environment.DRAFTS)
-    settings = {**SETTINGS, "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": str([bundle]).replace("'", '"')}
-    settings["AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"] = str(processes.free_port())
-    variables = environment.without_coverage(os.environ)
-    with (
-        mock.patch.dict(os.environ, variables, clear=True),
-        servers.running(way, place, **settings) as server,
-        httpx.Client(base_url=server.url, timeout=90) as http,
-    ):
-        yield clients.Client(http, clients.REST, clients.Tokens())
-
-
-def ended(client: clients.Client, component_name: str, action: str, **call):
-    """The operation that starts or stops a component, when it has ended."""
-    answer = client.post(f"/components/{component_name}/{action}", **call)
-    assert answer.status_code == 202, answer.text
-    place, deadline = f"/operations/{answer.json()['operation_id']}", time.monotonic() + 90
-    while (found := client.get(place, params={"wait": 30}).json())["state"] in ("queued", "running"):
-        assert time.monotonic() < deadline, found
-    return found
-
-
-def process_of(client: clients.Client, component_name: str) -> dict:
-    (found,) = client.get(f"/components/{component_name}").json()["processes"]
-    return found
 
 
 def jobs_of(place: Path, component_name: str, state: str = "running") -> int:
@@ -145,7 +102,7 @@ def test_an_api_server_answers_when_its_operation_ends(rest):
 
 
 def test_a_component_outlives_the_api_server_that_started_it(rest, place):
-    with serving("mounted", place) as mounted:
+    with serving("mounted", place, **SETTINGS) as mounted:
         begun = ended(mounted, "triggerer", "start", json={"options": {"capacity": 10}, "restart": True})
         assert begun["state"] == "succeeded", begun
         pid = begun["result"]["pid"]

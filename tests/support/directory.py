@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -15,12 +12,11 @@ from pathlib import Path
 import pytest
 from benchmark import processes
 
+from tests.support import daemons
+
 SUFFIX = "dc=example,dc=org"
 PEOPLE = f"ou=people,{SUFFIX}"
 READER, READERS_PASSWORD = f"cn=reader,{SUFFIX}", "reader-password"
-START_SECONDS = 20
-# Debian keeps them beside what is for users.
-PLACES = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 CONFIGURATION = """
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
@@ -59,7 +55,7 @@ userPassword: {password}
 def require() -> None:
     """Skip the test that asks where OpenLDAP or python-ldap is not installed; where `CI` is set it fails."""
     missing = []
-    if shutil.which("slapd", path=PLACES) is None:
+    if daemons.find("slapd") is None:
         missing.append("slapd (on Debian: apt-get install slapd)")
     if find_spec("ldap") is None:
         missing.append("python-ldap (uv pip install -r requirements-ldap.lock)")
@@ -81,30 +77,16 @@ def running(folder: Path, people: Mapping[str, str]) -> Iterator[str]:
     persons = (PERSON.format(name=name, people=PEOPLE, password=people[name]) for name in people)
     entries.write_text("\n".join([ROOT_ENTRIES, *persons]))
     subprocess.run(
-        [_program("slapadd"), "-f", str(configuration), "-l", str(entries)], check=True, capture_output=True
+        [daemons.program("slapadd"), "-f", str(configuration), "-l", str(entries)],
+        check=True,
+        capture_output=True,
     )
     port, log = processes.free_port(), folder / "slapd.log"
     url = f"ldap://127.0.0.1:{port}"
     # With -d it stays in the foreground.
-    server = processes.start([_program("slapd"), "-f", str(configuration), "-h", url, "-d", "0"], log)
+    server = processes.start([daemons.program("slapd"), "-f", str(configuration), "-h", url, "-d", "0"], log)
     try:
-        _wait(server, port, log)
+        daemons.wait(server, port, log)
         yield url
     finally:
         processes.stop(server)
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name, path=PLACES)
-    assert found, name
-    return found
-
-
-def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise processes.ProcessEnded(f"slapd did not start:\n{processes.last_lines(log)}")

@@ -1,14 +1,13 @@
 """Following logs: reading what one try of a task instance writes, piece by piece, until the try has really ended.
 
-A `LogSource` neither sleeps nor waits: whoever follows it asks `look` now and then which sources have something, and
-takes one piece after the other. What a try writes on this host is read from its file where the last piece ended;
-anything else through Airflow's own reader.
+What a try writes on this host is read from its file where the last piece ended; anything else through Airflow's own
+reader.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -23,7 +22,8 @@ from airflow.utils.state import State
 from sqlalchemy import select, tuple_
 
 from airflow_rest_api.services.database import reading
-from airflow_rest_api.services.task_instances.log_pieces import Piece, Pieces
+from airflow_rest_api.services.sources import Piece, Source
+from airflow_rest_api.services.task_instances.log_pieces import Pieces
 from airflow_rest_api.services.task_instances.task_instance_rows import RUN, SAME_RUN, TASK_INSTANCE
 
 Key = tuple[str, str, str, int]
@@ -70,7 +70,7 @@ _STATEMENT = select(
 ).select_from(TASK_INSTANCE.join(DagRun.__table__, SAME_RUN))
 
 
-class LogSource:
+class LogSource(Source):
     """The log of one try, from its beginning or after as many messages as a token told of."""
 
     def __init__(self, key: Key, try_number: int, pieces: Pieces, present: Present | None) -> None:
@@ -116,6 +116,12 @@ class LogSource:
     def close(self) -> None:
         """Let go of what is open."""
         self._pieces.close()
+
+    @classmethod
+    def look(cls, sources: list[LogSource]) -> list[LogSource]:
+        """Return those sources that may have something by now; one question for all of them."""
+        found = present({source.key for source in sources})
+        return [source for source in sources if source.has_something(found.get(source.key))]
 
     def _has_begun(self) -> bool:
         now = self._present
@@ -175,10 +181,3 @@ def present(keys: Collection[Key]) -> dict[Key, Present]:
     with reading() as session:
         rows = session.execute(_STATEMENT.where(tuple_(*columns).in_(keys))).all()
     return {tuple(row[:4]): Present._make([*row[4:11], bool(row[11])]) for row in rows}
-
-
-def look(sources: Iterable[LogSource]) -> list[LogSource]:
-    """Return those sources that may have something by now; one question for all of them."""
-    every = list(sources)
-    found = present({source.key for source in every})
-    return [source for source in every if source.has_something(found.get(source.key))]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.utils.log.file_task_handler import (
     FileTaskHandler,
@@ -19,6 +19,8 @@ from airflow.utils.log.file_task_handler import (
     _log_stream_to_parsed_log_stream,
 )
 from airflow.utils.log.log_reader import TaskLogReader
+
+from airflow_rest_api.services.sources import Piece
 
 if TYPE_CHECKING:
     from airflow.utils.log.file_task_handler import LogMetadata
@@ -32,14 +34,6 @@ ELSEWHERE_SECONDS = 3.0
 # How long a file is waited for before the log is asked for elsewhere.
 FIRST_LINE_SECONDS = 10.0
 _HEAD, _FOOT = "::group::Log message source details", "::endgroup::"
-
-
-class Piece(NamedTuple):
-    """Whole lines; ``more`` are there at once, or this ``is_last``."""
-
-    content: bytes
-    more: bool
-    is_last: bool = False
 
 
 @dataclass
