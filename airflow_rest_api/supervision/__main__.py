@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow_rest_api.sandbox.child import kernel
 from airflow_rest_api.supervision import processes, records
-from airflow_rest_api.supervision.channels import locked
+from airflow_rest_api.supervision.channels import ask_to_stop, locked
 from airflow_rest_api.supervision.folders import Folder
 from airflow_rest_api.supervision.guardian import goes_on, supervise
 from airflow_rest_api.supervision.keeper import own_mark
@@ -45,6 +45,9 @@ def _carry_out(told: Mapping[str, Any]) -> None:
     folder = Folder(Path.cwd())
     try:
         if locked(folder) is None:
+            if told.get("ends"):
+                # Somebody else has been found who keeps it.
+                ask_to_stop(folder, told["marker"], told["grace_seconds"])
             _say(refused=True)
         elif "order" in told:
             _begin(folder, Order.of_json(told["order"]), told["marker"])

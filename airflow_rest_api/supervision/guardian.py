@@ -20,7 +20,7 @@ from airflow_rest_api.supervision.orders import Order
 from airflow_rest_api.supervision.processes import Mark
 from airflow_rest_api.supervision.records import Record
 
-_LEAST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS = 0.05, 5.0
+_LEAST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS = 0.05, 1.0
 _LONG_LIFE_SECONDS = 10.0
 
 

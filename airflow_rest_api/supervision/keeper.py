@@ -169,16 +169,20 @@ class Keeper:
         self._ears.attend(None)
 
     def _end_left_behind(self) -> None:
-        family = self._ledger.family
-        marks = [process.mark for process in family.members(processes.table())]
+        marks = self._known_members()
         if not marks:
             return
         self._ledger.save(state="stopping", mark=None)
         _terminate(marks)
         deadline = time.monotonic() + LEFT_BEHIND_SECONDS
-        while time.monotonic() < deadline and family.members(processes.table()):
+        while time.monotonic() < deadline and self._known_members():
             self._ears.take()
             time.sleep(_TICK_SECONDS)
+
+    def _known_members(self) -> list[Mark]:
+        """Return who is left, orphans too, which have come to keepers where the component has not come to others."""
+        members = self._ledger.family.members(processes.table(), thoroughly=self._is_adopted)
+        return [process.mark for process in members]
 
     def _note_code(self) -> None:
         """Find out the exit code, which the guardian tells where the component was another keeper's child.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -47,7 +48,7 @@ class Order:
             raise ValueError("A program is named by its whole path.")
         if len(json.dumps(self.argv)) > _MOST_ARGV_BYTES or any("\0" in part for part in self.argv):
             raise ValueError("The command line is too long, or has a part that none can have.")
-        if self.grace_seconds < 0 or self.log_bytes < 1 or self.log_files < 1:
+        if not 0 <= self.grace_seconds < math.inf or self.log_bytes < 1 or self.log_files < 1:
             raise ValueError("Times and sizes are positive.")
 
     @property

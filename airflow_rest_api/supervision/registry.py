@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import select
@@ -91,8 +92,10 @@ class Registry:
 
         Who is asked again ends no later than before. One that ends is found `stopping`, and at last `exited`; should
         it be found otherwise, those that were to end it have been killed, and it has to be asked again.
-        Raises `Unknown`.
+        Raises `Unknown`, and `NotStarted` where it has lost its keepers and can be given none.
         """
+        if grace_seconds is not None and not 0 <= grace_seconds < math.inf:
+            raise ValueError("A grace is a number of seconds.")
         path = self._folder / name_of(component, instance)
         with folders.entered(path) as folder:
             record = records.read(folder) if folder is not None else None
@@ -126,7 +129,7 @@ class Registry:
             known = look(folder) if folder is not None else None
             record = records.read(folder) if folder is not None else None
         if known is not None and record is not None and known.pid and not known.supervisor_pid:
-            with suppress(OSError, NotStarted):
+            with suppress(NotStarted):
                 _launched(path, {"marker": record.marker, "ends": False, "grace_seconds": None}, waits=False)
         return known
 
@@ -174,13 +177,25 @@ class Registry:
         deadline = time.monotonic() + _ANSWER_SECONDS
         while time.monotonic() < deadline:
             with folders.entered(path) as folder:
+                # Looked at before: what those have left who are gone is all that there will be.
+                is_kept = folder is not None and _is_locked(folder)
                 record = records.read(folder) if folder is not None else None
                 known = look(folder) if folder is not None else None
-            is_it = record is not None and record.marker == marker
-            if is_it and known is not None and known.state != "starting":
-                return known
+                is_it = record is not None and record.marker == marker
+                if is_it and known is not None and known.state != "starting":
+                    return known
+                if not is_kept:
+                    break
             time.sleep(_TICK_SECONDS)
         raise NotStarted("its keeper has not answered")
+
+
+def _is_locked(folder: folders.Folder) -> bool:
+    """Tell whether a guardian or a keeper lives; who is about to become one waits for as long as this looks."""
+    lock = channels.locked(folder, seconds=0)
+    if lock is not None:
+        os.close(lock)
+    return lock is None
 
 
 def _forgotten(path: Path) -> bool:
@@ -198,21 +213,24 @@ def _forgotten(path: Path) -> bool:
 
 
 def _launched(path: Path, told: dict[str, Any], *, waits: bool) -> dict[str, Any]:
-    """Have a guardian begin, and return its answer, empty where there is none."""
+    """Have a guardian begin, and return its answer, empty where there is none; raises `NotStarted`."""
     inherited = {name: value for name, value in os.environ.items() if name != MARKER}
-    process = subprocess.Popen(
-        [sys.executable, "-m", _PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=path,
-        env={**inherited, KEEPS: path.name},
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=path,
+            env={**inherited, KEEPS: path.name},
+            start_new_session=True,
+        )
+    except OSError as fault:
+        raise NotStarted(str(fault.strerror)) from fault
     assert process.stdin is not None
     assert process.stdout is not None
-    with process.stdout, suppress(BrokenPipeError):
-        with process.stdin:
+    with process.stdout:
+        with suppress(BrokenPipeError), process.stdin:
             process.stdin.write(json.dumps(told).encode())
         if process.wait():
             raise NotStarted("its keeper could not be started")

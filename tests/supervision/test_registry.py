@@ -9,8 +9,10 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -19,7 +21,7 @@ import pytest
 
 from airflow_rest_api.supervision import registry as registries
 from airflow_rest_api.supervision.orders import KEEPS, MARKER, Order
-from airflow_rest_api.supervision.registry import AlreadyRunning, NotStarted, Registry, Unknown
+from airflow_rest_api.supervision.registry import ENDED, AlreadyRunning, NotStarted, Registry, Unknown
 from tests.support import components, environment
 from tests.support.components import alive, order, state_of, until
 
@@ -299,7 +301,11 @@ class TestLoss:
         registry.start(order())
         alive(registry)
         components.kill_keepers(tmp_path)
+        # Whoever looks has others keep it, who are asked then.
+        looking = threading.Thread(target=registry.find, args=("scheduler",))
+        looking.start()
         registry.stop("scheduler", None)
+        looking.join()
         assert state_of(registry, "exited").processes == 0
         until(lambda: not components.below(tmp_path), seconds=2)
 
@@ -332,6 +338,31 @@ os.killpg(0, signal.SIGKILL)
         )
         assert service.returncode == -9
         assert alive(registry).supervisor_pid
+
+    def test_whoever_is_killed_while_it_begins_it_is_there_once_or_not_at_all(self, registry, tmp_path):
+        for seconds in (0.0, 0.01, 0.02, 0.03):
+            with ThreadPoolExecutor(1) as pool:
+                starting = pool.submit(registry.start, order())
+                until(lambda: [one for one in components.keepers(tmp_path) if one.ppid() != os.getpid()])
+                time.sleep(seconds)
+                components.kill_keepers(tmp_path)
+                begin = time.monotonic()
+                with suppress(NotStarted):
+                    assert starting.result().state in ("running", "failed")
+                assert time.monotonic() - begin < 5
+            found = registry.find("scheduler")
+            assert len(components.session_leaders(tmp_path)) == (1 if found and found.pid else 0)
+            if found is not None:
+                registry.stop("scheduler", None, grace_seconds=0)
+                until(lambda: not (one := registry.find("scheduler")).processes and one.state in ENDED)
+            until(lambda: not components.below(tmp_path))
+
+    @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")], ids=["negative", "nan", "infinite"])
+    def test_a_grace_is_a_number_of_seconds(self, registry, seconds):
+        with pytest.raises(ValueError, match="seconds"):
+            registry.stop("scheduler", None, grace_seconds=seconds)
+        with pytest.raises(ValueError, match="positive"):
+            order(grace_seconds=seconds)
 
     def test_whoever_tells_the_keepers_to_end_ends_the_instance(self, registry, tmp_path):
         for whose in (0, 1):

@@ -146,6 +146,16 @@ def below(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def session_leaders(folder: Path) -> list[int]:
+    """The numbers of the first processes of components below a folder."""
+    found = []
+    for process in below(folder):
+        with suppress(ProcessLookupError):
+            if "-c" in command_of(process) and os.getsid(process.pid) == process.pid:
+                found.append(process.pid)
+    return found
+
+
 def command_of(process: psutil.Process) -> list[str]:
     """The command line of a process, empty when it has gone."""
     with suppress(psutil.Error):
