@@ -15,11 +15,13 @@ from unittest import mock
 
 import psutil
 import pytest
+from airflow.jobs.job import Job
+from sqlalchemy import delete
 
 from airflow_rest_api.services import component as service
 from airflow_rest_api.services import errors, jobs, retries
 from airflow_rest_api.services.components import catalogue, places, recipe, starting
-from airflow_rest_api.services.database import reading
+from airflow_rest_api.services.database import reading, unit_of_work
 from airflow_rest_api.settings import COMPONENTS
 from airflow_rest_api.web import contract
 from tests.conftest import application, in_process
@@ -113,6 +115,9 @@ class TestGetComponents:
             assert [job.has_beaten for job in jobs.on_host(session, "TriggererJob", "elsewhere", since)] == [
                 True
             ]
+        # No other test shall take them for alive: this database is not restored.
+        with unit_of_work() as session:
+            session.execute(delete(Job).where(Job.hostname == "elsewhere"))
 
     def test_it_takes_the_right_to_see_jobs(self, rest):
         assert rest.get("/components", role="viewer").status_code == 200

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import tenacity
 from airflow.configuration import conf
 from airflow.models.team import Team
 from sqlalchemy import bindparam, insert, select, update
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import dry_runs, errors, retries
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.database import write
+from airflow_rest_api.services.database import ATTEMPTS, write
 from airflow_rest_api.services.exchange import exchange_file
 from airflow_rest_api.services.exchange.exchange_file import Entry
 from airflow_rest_api.services.exchange.import_refusals import AlreadyThere, Faults, ImportDenied, Wrong
@@ -90,13 +91,20 @@ def import_file(kind: Importable, query: Mapping[str, Any], *, upload: Upload, c
         return outcome if dry_run else retries.done(session, outcome)
 
     run: Callable[[Callable[[Session], Json]], Json] = dry_runs.undone if dry_run else write
-    try:
-        return run(work)
-    except AlreadyThere:
-        raise
-    except errors.AlreadyExists:
-        # Somebody else created one of them between our looking and our writing: now it is there to be found.
-        return run(work)
+    again = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_was_created_meanwhile),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        reraise=True,
+    )
+    return again(run, work)
+
+
+def _was_created_meanwhile(fault: BaseException) -> bool:
+    """Tell whether somebody else created one of the objects between our looking and our writing.
+
+    When it is looked for again it is there; of many files at once, one more has been imported each time.
+    """
+    return isinstance(fault, errors.AlreadyExists) and not isinstance(fault, AlreadyThere)
 
 
 def _wanted(kind: Importable, entries: Sequence[Entry]) -> dict[str, Fields]:
