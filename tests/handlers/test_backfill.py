@@ -87,6 +87,7 @@ class TestListBackfills:
     def test_reads_refusals_and_pauses_are_those_of_airflow(self, rest, v2):
         shared_calls.assert_alike(shared.CALLS, rest, v2, normalise=shared.normalise)
 
+    @pytest.mark.in_process
     def test_those_of_all_dags_are_listed_with_few_statements(self, rest):
         first, second = made(rest)["id"], made(rest, dag_id=EVERY_THREE_HOURS)["id"]
         statements = []
@@ -237,6 +238,7 @@ class TestCreateBackfill:
         assert again.headers["Idempotency-Replayed"] == "true"
         assert rest.post("/backfills", json=body(), headers={"Idempotency-Key": "another"}).status_code == 409
 
+    @pytest.mark.in_process
     def test_what_is_interrupted_leaves_nothing(self, rest):
         from airflow.models.backfill import BackfillDagRun
 
@@ -345,6 +347,7 @@ class TestCreateBackfillOfSomeTasks:
             answer = rest.post(path, json=body(**wish))
             assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (status, kind)
 
+    @pytest.mark.in_process
     def test_it_needs_the_right_to_change_tasks(self, rest):
         from unittest import mock
 
@@ -479,6 +482,7 @@ class TestUnpauseBackfill:
 
 
 class TestCancelBackfill:
+    @pytest.mark.in_process
     def test_it_leaves_behind_what_airflow_does(self, rest, v2, home):
         left = []
         for client in (v2, rest):

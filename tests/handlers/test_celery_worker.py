@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from unittest import mock
 
@@ -17,11 +19,30 @@ from airflow_rest_api.services.components import (
     celery_signs,
 )
 from tests.conftest import application, in_process
-from tests.support import clients
+from tests.support import clients, environment
 
 pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
 
 WORKERS = "/components/celery-worker/workers"
+# Eight threads are the first to need Celery, all at the same time.
+AT_ONCE = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from airflow_rest_api.services.components import celery_control
+
+barrier = Barrier(8)
+
+def ask(_):
+    barrier.wait()
+    try:
+        with celery_control.opened():
+            return "open"
+    except Exception as fault:
+        return type(fault).__name__
+
+with ThreadPoolExecutor(8) as pool:
+    print(set(pool.map(ask, range(8))))
+"""
 CHANGES = (
     ("POST", f"{WORKERS}/celery@a/shutdown"),
     ("PUT", f"{WORKERS}/celery@a/queues/extra"),
@@ -86,6 +107,18 @@ class TestGetCeleryWorkers:
         assert "127.0.0.1" not in answer.text
         assert time.monotonic() - begun < 5
 
+    def test_the_first_calls_may_come_at_the_same_time(self, home):
+        variables = {**os.environ, "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"}
+        found = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", AT_ONCE],
+            cwd=environment.ROOT,
+            env=environment.without_coverage(variables),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert found.stdout.splitlines()[-1] == "{'BrokerUnavailable'}"
+
 
 class TestChanges:
     """`shut_down_celery_worker`, `add_celery_queue` and `remove_celery_queue`."""
@@ -96,14 +129,14 @@ class TestChanges:
         assert kind(able.request(method, path, role="op")) == (403, "power-missing")
         assert kind(able.request(method, path)) == (503, "broker-unavailable")
 
-    @pytest.mark.parametrize(("method", "path"), CHANGES)
-    def test_the_component_has_to_be_named_and_celery_to_be_there(self, able, token, method, path):
-        assert kind(able.request(method, path)) == (409, "celery-not-configured")
+    def test_the_component_has_to_be_named_and_celery_to_be_there(self, able, token):
         with mock.patch.dict(os.environ, {"AIRFLOW__REST_API__COMPONENTS_ENABLED": "scheduler"}):
             built = application()
         with in_process(built) as http:
-            found = clients.Client(http, clients.REST, token).request(method, path)
-        assert kind(found) == (403, "component-not-enabled")
+            others = clients.Client(http, clients.REST, token)
+            for method, path in CHANGES:
+                assert kind(able.request(method, path)) == (409, "celery-not-configured")
+                assert kind(others.request(method, path)) == (403, "component-not-enabled")
 
     @pytest.mark.parametrize("name", ["-q", "a,b", "a%20b", "a%0A", "x" * 101, "$(x)", "%2e%2e"])
     def test_a_queue_has_a_plain_name(self, able, name):

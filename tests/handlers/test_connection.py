@@ -72,6 +72,7 @@ class TestParity:
     def test_everything_is_answered_as_by_airflow(self, rest, v2):
         assert_alike(CALLS, rest, v2, normalise=told)
 
+    @pytest.mark.in_process
     def test_teams_are_airflows(self, rest, v2):
         with_teams("blue", "red")
         with mock.patch.dict(os.environ, {"AIRFLOW__CORE__MULTI_TEAM": "True"}):
@@ -271,6 +272,7 @@ class TestPutConnection:
     def test_who_may(self, rest, role, status):
         assert rest.put(PATH, json=BODY, role=role).status_code == status
 
+    @pytest.mark.in_process
     def test_the_team_stays_unless_one_is_sent(self, rest):
         with_teams("blue")
         with mock.patch.dict(os.environ, {"AIRFLOW__CORE__MULTI_TEAM": "True"}):

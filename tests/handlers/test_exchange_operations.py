@@ -124,6 +124,7 @@ class TestExports:
             statuses = [row["status"] for row in rows(rest, event) if row["phase"] == "outcome"]
             assert statuses == [403, 403, 400, 400, 200]
 
+    @pytest.mark.in_process
     def test_only_what_the_caller_may_read_is_in_it(self, rest, filled, monkeypatch):
         for noun in NOUNS:
             assert export(rest, noun, role="nobody").status_code == 403
@@ -407,6 +408,7 @@ class TestImports:
         assert (found["day"], found["text"]) == ("2026-01-01", "0123")
         assert json.loads(found["more"]) == {"a": 1, "b": 2}
 
+    @pytest.mark.in_process
     def test_it_takes_the_right_to_create_or_to_overwrite_each(self, rest, filled, monkeypatch):
         for noun in NOUNS:
             entries, old, new = ENTRIES[noun]

@@ -62,6 +62,7 @@ class TestGetVariables:
     def test_everything_is_answered_as_by_airflow(self, rest, v2, restored_database):
         assert_alike(CALLS, rest, v2, normalise=told)
 
+    @pytest.mark.in_process
     def test_teams_are_those_of_airflow(self, rest, v2, teams):
         assert_alike(OF_TEAMS, rest, v2, normalise=told)
 

@@ -21,6 +21,7 @@ from benchmark import processes
 
 from airflow_rest_api.supervision.registry import Registry
 from tests.support import broker, canaries, clients, environment, live, postgres, servers
+from tests.support.component_servers import process_of
 from tests.support.components import command_of
 
 pytestmark = [pytest.mark.xdist_group("celery"), pytest.mark.timeout(300)]
@@ -170,7 +171,7 @@ def test_a_worker_is_told_as_it_is(celery):
     # A run has ended a moment before its last task has left the worker.
     until(lambda: celery.workers()[0]["active_tasks"] == 0)
     (found,) = celery.workers()
-    (process,) = celery.rest.get("/components/celery-worker").json()["processes"]
+    process = process_of(celery.rest, "celery-worker")
     assert found.pop("uptime_seconds") >= 0
     assert found.pop("received_tasks") == 2
     assert found == {
@@ -207,7 +208,7 @@ def test_flower_lets_in_who_has_the_credential_alone(celery):
     assert httpx.get(page, auth=(FLOWERS[0], "another")).status_code == 401
     answer = httpx.get(page, auth=FLOWERS)
     assert answer.status_code == 200
-    (process,) = celery.rest.get("/components/celery-flower").json()["processes"]
+    process = process_of(celery.rest, "celery-flower")
     found = psutil.Process(process["pid"])
     listening = {one.laddr for one in found.net_connections("tcp") if one.status == "LISTEN"}
     assert listening == {("127.0.0.1", celery.flower_port)}
@@ -215,7 +216,7 @@ def test_flower_lets_in_who_has_the_credential_alone(celery):
 
 def test_no_command_line_holds_a_secret(celery):
     for name in STARTED:
-        (process,) = celery.rest.get(f"/components/{name}").json()["processes"]
+        process = process_of(celery.rest, name)
         first = psutil.Process(process["pid"])
         for one in (first, *first.children(recursive=True)):
             line = " ".join(command_of(one))
@@ -228,7 +229,7 @@ def test_a_worker_ends_when_it_is_told_so(celery):
     assert (answer.status_code, answer.json()["worker_name"]) == (200, WORKER)
 
     def state() -> dict:
-        return celery.rest.get("/components/celery-worker").json()["processes"][0]
+        return process_of(celery.rest, "celery-worker")
 
     until(lambda: state()["state"] == "exited" and state()["process_count"] == 0, 60)
     assert celery.workers() == []
@@ -240,7 +241,7 @@ def test_what_is_stopped_is_gone(celery):
     assert celery.ended(again.json())["state"] == "succeeded"
     families = []
     for name in STARTED:
-        first = psutil.Process(celery.rest.get(f"/components/{name}").json()["processes"][0]["pid"])
+        first = psutil.Process(process_of(celery.rest, name)["pid"])
         families += [first, *first.children(recursive=True)]
     stopping = [celery.rest.post(f"/components/{name}/stop").json() for name in STARTED]
     for operation in stopping:

@@ -6,6 +6,7 @@ hold a password, is never told. Every call has a connection of its own: a broker
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ ANSWER_SECONDS = 1.0
 WHOLE_SECONDS = 2.0
 _LEAST_SECONDS = 0.1
 _CONNECT_SECONDS = 1.5
+# Celery puts other modules into the places of its own when it is imported, which two threads must not do at once.
+_MAKING = threading.Lock()
 _OF_REDIS = ("redis", "rediss", "sentinel")
 
 Reply = Mapping[str, Any]
@@ -87,9 +90,10 @@ def require_configured() -> None:
 def opened() -> Iterator[Control]:
     """Give a connection to the broker. Raises `CeleryNotConfigured` and `BrokerUnavailable`."""
     require_configured()
+    with _MAKING:
+        application = _application()
     from kombu.exceptions import OperationalError
 
-    application = _application()
     with application.connection_for_write() as connection:
         # `KeyError`: no transport is known for the address.
         failures = (
