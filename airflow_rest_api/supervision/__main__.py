@@ -19,7 +19,7 @@ from airflow_rest_api.sandbox.child import kernel
 from airflow_rest_api.supervision import processes, records
 from airflow_rest_api.supervision.channels import ask_to_stop, locked
 from airflow_rest_api.supervision.folders import Folder
-from airflow_rest_api.supervision.guardian import goes_on, supervise
+from airflow_rest_api.supervision.guardian import goes_on, is_kept, supervise
 from airflow_rest_api.supervision.keeper import own_mark
 from airflow_rest_api.supervision.orders import Order, parts_of
 from airflow_rest_api.supervision.records import Record
@@ -44,7 +44,7 @@ def main() -> None:
 def _carry_out(told: Mapping[str, Any]) -> None:
     folder = Folder(Path.cwd())
     try:
-        if locked(folder) is None:
+        if locked(folder, is_in_use=lambda: is_kept(records.read(folder))) is None:
             if told.get("ends"):
                 # Somebody else has been found who keeps it.
                 ask_to_stop(folder, told["marker"], told["grace_seconds"])

@@ -6,6 +6,7 @@ import fcntl
 import os
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -65,10 +66,13 @@ class Channels:
         return {}
 
 
-def locked(folder: Folder, *, seconds: float = _LOCK_SECONDS) -> int | None:
+def locked(
+    folder: Folder, *, seconds: float = _LOCK_SECONDS, is_in_use: Callable[[], bool] = lambda: False
+) -> int | None:
     """Return the lock of an instance, None when another holds it; it is held until the last copy is closed.
 
-    Whoever has just ended its instance holds it for a moment longer.
+    Whoever has just ended its instance holds it for a moment longer, and is waited for, unless the instance
+    ``is_in_use`` by then.
     """
     descriptor = folder.open(LOCK, os.O_RDWR | os.O_CREAT)
     deadline = time.monotonic() + seconds
@@ -77,7 +81,7 @@ def locked(folder: Folder, *, seconds: float = _LOCK_SECONDS) -> int | None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return descriptor
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or is_in_use():
                 os.close(descriptor)
                 return None
         time.sleep(_TICK_SECONDS)

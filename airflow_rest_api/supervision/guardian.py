@@ -91,6 +91,13 @@ def _leave_answers() -> None:
     os.close(nothing)
 
 
+def is_kept(record: Record | None) -> bool:
+    """Tell whether an instance goes on, and somebody keeps it."""
+    if record is None or record.state in records.ENDED or record.place != processes.place():
+        return False
+    return any(map(families.lives, (record.keeper, record.guardian)))
+
+
 def goes_on(record: Record | None) -> bool:
     """Tell, of what an earlier start has left, whether it goes on; end what nobody keeps and no component is any more.
 
@@ -98,7 +105,7 @@ def goes_on(record: Record | None) -> bool:
     """
     if record is None or record.state in records.ENDED or record.place != processes.place():
         return False
-    if any(map(families.lives, (record.keeper, record.guardian, record.mark))):
+    if is_kept(record) or families.lives(record.mark):
         return True
     family = families.Family(record.marker, record.last, frozenset())
     return not families.kill(family, 10.0)
