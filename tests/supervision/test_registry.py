@@ -237,7 +237,7 @@ class TestRestart:
         registry.stop("scheduler", None)
         begin = time.monotonic()
         state_of(registry, "exited")
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 10
 
     def test_what_is_left_of_a_killed_one_ends_before_it_comes_again(self, registry, tmp_path):
         first = registry.start(order(restart=True))
@@ -246,7 +246,7 @@ class TestRestart:
         begin = time.monotonic()
         found = state_of(registry, "backing_off")
         assert (found.exit_code, found.pid, found.processes) == (-9, None, 0)
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 10
         again = alive(registry)
         assert (again.restarts, again.pid != first.pid) == (1, True)
         assert len(components.below(tmp_path)) == 5
