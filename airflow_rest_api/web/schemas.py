@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timezone
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from dateutil import parser
 _ANNOTATIONS = frozenset(
     {"example", "examples", "description", "title", "default", "deprecated", "externalDocs"}
 )
+_COMPONENT = "#/components/schemas/"
 _MAPS_OF_SCHEMAS = frozenset({"properties", "patternProperties", "definitions"})
 # PostgreSQL's texts cannot hold it, and its driver says so by an error that is none of the database's.
 NO_NUL = "Must not contain the character NUL."
@@ -94,7 +95,9 @@ class Schema:
         self, schema: Mapping[str, Any], components: Mapping[str, Any], *, formats: bool = True
     ) -> None:
         """Compile ``schema``; ``components`` (converted by `json_components`) is what its references point into."""
-        root = {"allOf": [to_json_schema(schema)], "components": components}
+        converted = to_json_schema(schema)
+        # A compiled schema keeps all that it is given: every component would make it megabytes, and there are hundreds.
+        root = {"allOf": [converted], "components": {"schemas": _reached(converted, components)}}
         try:
             self._validator = jsonschema_rs.Draft4Validator(
                 root, validate_formats=formats, formats=FORMATS if formats else {}
@@ -121,6 +124,33 @@ def json_components(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schemas of a bundled contract in the form that `Schema` wants for its references."""
     schemas = document.get("components", {}).get("schemas", {})
     return {"schemas": {name: to_json_schema(schema) for name, schema in schemas.items()}}
+
+
+def _reached(schema: Any, components: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the components that a schema refers to, directly or through others."""
+    schemas = components.get("schemas", {})
+    reached: dict[str, Any] = {}
+    waiting = [schema]
+    while waiting:
+        for name in _named(waiting.pop()):
+            if name in schemas and name not in reached:
+                reached[name] = schemas[name]
+                waiting.append(schemas[name])
+    return reached
+
+
+def _named(node: Any) -> Iterator[str]:
+    """Yield the names of the components to which a schema refers by itself."""
+    if isinstance(node, list):
+        for entry in node:
+            yield from _named(entry)
+    elif isinstance(node, Mapping):
+        reference = node.get("$ref")
+        if isinstance(reference, str) and reference.startswith(_COMPONENT):
+            name = reference.removeprefix(_COMPONENT).partition("/")[0]
+            yield name.replace("~1", "/").replace("~0", "~")
+        for entry in node.values():
+            yield from _named(entry)
 
 
 def _escaped(part: str) -> str:

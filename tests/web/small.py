@@ -139,6 +139,8 @@ class Wire:
 
     def __init__(self, address: Address) -> None:
         self.socket = socket.create_connection(address, timeout=10)
+        # What came behind an answer: the beginning of the next one.
+        self._behind = b""
 
     def send(self, *lines: str, body: bytes = b"") -> None:
         """Send the head of a request, given as its lines, and what follows it."""
@@ -146,14 +148,17 @@ class Wire:
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
         """Read one answer: status, headers, and the body as far as its length tells."""
-        raw = b""
+        raw, self._behind = self._behind, b""
         while b"\r\n\r\n" not in raw:
             raw += self._more()
         head, _, body = raw.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        while len(body) < int(headers.get("content-length", 0)):
+        length = int(headers.get("content-length", 0))
+        while len(body) < length:
             body += self._more()
+        if "content-length" in headers:
+            body, self._behind = body[:length], body[length:]
         return int(first.split()[1]), headers, body
 
     def _more(self) -> bytes:
