@@ -16,10 +16,12 @@ from airflow_rest_api.services import configuration
 from airflow_rest_api.services.components import places, recipe
 
 # With `FAKE_EXIT` it says why, and ends; with `FAKE_DEAF` it does not hear SIGTERM. `exec` keeps the process's number.
+# Its arguments come last and at once: whoever sees them sees all.
 _PROGRAM = """\
 #!/bin/sh
-printf '%s\\0' "$@" > "$FAKE_CALLS/$$.args"
 env -0 > "$FAKE_CALLS/$$.environment"
+printf '%s\\0' "$@" > "$FAKE_CALLS/$$.written"
+mv "$FAKE_CALLS/$$.written" "$FAKE_CALLS/$$.args"
 echo "called with $*"
 echo "$FAKE_SAYS"
 [ -z "$FAKE_EXIT" ] || exit "$FAKE_EXIT"
