@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.security import ldap_logins
-from tests.support import directory, under_manager
+from tests.support import daemons, directory, under_manager
 
 pytestmark = pytest.mark.in_process
 CONFIGURATION = """
@@ -67,7 +67,7 @@ def test_all_spellings_that_a_directory_takes_for_one_share_a_count(found):
 
 
 def test_what_is_missing_is_told(monkeypatch):
-    monkeypatch.setattr(directory, "PLACES", "")
+    monkeypatch.setattr(daemons, "PLACES", "")
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="apt-get install slapd"):
         directory.require()

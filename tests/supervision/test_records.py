@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -58,7 +59,8 @@ class TestRecords:
             writer.join()
         assert None not in seen
         numbers = [one.restarts for one in seen]
-        assert numbers == sorted(numbers)
+        # A reader that is overtaken between opening and reading may be given the one before.
+        assert all(later >= earlier - 1 for earlier, later in pairwise(numbers))
         assert all(one.argv == (str(one.restarts) * (one.restarts % 3000),) for one in seen if one.restarts)
 
     @pytest.mark.parametrize(
