@@ -284,12 +284,8 @@ class TestLoss:
         alive(registry)
         components.kill_keepers(tmp_path)
         found = registry.find("scheduler")
-        assert (found.state, found.pid, found.supervisor_pid, found.processes) == (
-            "running",
-            started.pid,
-            None,
-            3,
-        )
+        # Whoever looks has others keep it, and may see them already.
+        assert (found.state, found.pid, found.processes) == ("running", started.pid, 3)
         with pytest.raises(AlreadyRunning):
             registry.start(order())
         found = until(lambda: (one := registry.find("scheduler")).supervisor_pid and one)
