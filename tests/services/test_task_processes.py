@@ -20,7 +20,8 @@ from tests.support.task_process import COPIED, DETACHED, SLEEP, WITH_CHILD
 
 pytestmark = pytest.mark.skipif(processes.place() is None, reason="there is no /proc")
 
-TASK = ("etl", "manual__1", "load", "1")
+# Other tests may run at the same time, and what has these variables is found wherever it comes from.
+TASK = ("etl", f"manual__{uuid4()}", "load", "1")
 VARIABLES = dict(
     zip(
         ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TASK_ID", "AIRFLOW_CTX_TRY_NUMBER"),

@@ -153,13 +153,18 @@ class TestForgeries:
         assert processes.look(other.pid).is_stopped is False
 
     def test_a_family_has_nobody_who_has_been_given_its_numbers(self):
-        # This process, and its session, have numbers that a component may have had before.
-        table = processes.table()
-        mine = own_mark()
-        later = Mark(mine.pid, mine.began + 1)
-        assert Family("marker", later, frozenset()).members(table) == []
-        assert Family("marker", Mark(os.getsid(0), 1), frozenset()).members(table) == []
-        assert Family("marker", later, frozenset({later})).members(table) == []
+        # This process, and a session, have numbers that a component may have had before.
+        leader = subprocess.Popen(["/bin/sleep", "300"], start_new_session=True)
+        try:
+            table = processes.table()
+            mine = own_mark()
+            later = Mark(mine.pid, mine.began + 1)
+            assert Family("marker", later, frozenset()).members(table) == []
+            assert Family("marker", Mark(leader.pid, 1), frozenset()).members(table) == []
+            assert Family("marker", later, frozenset({later})).members(table) == []
+        finally:
+            leader.kill()
+            leader.wait()
 
 
 class TestDisk:

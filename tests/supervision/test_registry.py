@@ -231,8 +231,10 @@ class TestRestart:
         registry.start(order("import time; print('life', flush=True)", restart=True))
         assert state_of(registry, "backing_off").exit_code == 0
         found = until(lambda: (one := registry.find("scheduler")).restarts == 2 and one)
-        lives = registry.read_log("scheduler").content
-        assert lives in (b"life\nlife\n", b"life\nlife\nlife\n")
+        # The third may not have said anything yet, or not to the end of the line.
+        lives = registry.read_log("scheduler").content.split()
+        assert lives[:2] == [b"life", b"life"]
+        assert len(lives) <= 3
         assert 2.5 < (datetime.now(timezone.utc) - found.started_at).total_seconds() + 3 < 8
         registry.stop("scheduler", None)
         begin = time.monotonic()

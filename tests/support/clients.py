@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import httpx
 
 REST = "/rest_api/v1"
 V2 = "/api/v2"
+# How long Airflow's own service is asked again what it refuses because of others.
+SECONDS = 30
 
 
 class Client:
@@ -34,9 +37,14 @@ class Client:
     ) -> httpx.Response:
         credential = {"Authorization": f"Bearer {self._token(role)}"} if role else {}
         options.setdefault("follow_redirects", False)
-        return self.http.request(
-            method, self.prefix + path, headers={**credential, **(headers or {})}, **options
-        )
+        headers = {**credential, **(headers or {})}
+        deadline = time.monotonic() + SECONDS
+        while True:
+            answer = self.http.request(method, self.prefix + path, headers=headers, **options)
+            # Airflow's own makes no backfill while a server beside it writes to SQLite, and has done nothing then.
+            is_told_to_wait = answer.status_code == 503 and "Database is locked" in answer.text
+            if self.prefix != V2 or not is_told_to_wait or time.monotonic() > deadline:
+                return answer
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.request("GET", path, **options)
