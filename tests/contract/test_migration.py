@@ -29,7 +29,10 @@ VARIABLES = {
     "NEW": "/rest_api/v1",
     "RUN": "scheduled__2026-01-06T01:30:00+00:00",
 }
-FILES = {"etl.py": b"from airflow.sdk import DAG\n\ndag = DAG('etl', schedule=None)\n", "churn.bin": b"weights\n"}
+FILES = {
+    "etl.py": b"from airflow.sdk import DAG\n\ndag = DAG('etl', schedule=None)\n",
+    "churn.bin": b"weights\n",
+}
 # What is switched off here, what has nothing to do in the scenario, and what tests have to make first.
 NEW_STATUS = {
     **dict.fromkeys(("deploy_dag", "delete_dag", "test_task", "start_component"), 403),
@@ -84,8 +87,7 @@ def operation_of(call: curl.Curl) -> contract.Operation:
     found = [
         operation
         for operation in OPERATIONS
-        if operation.method == call.method
-        and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", operation.path), path)
+        if operation.method == call.method and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", operation.path), path)
     ]
     assert found, f"{call.method} {path} is no operation"
     return min(found, key=lambda operation: operation.path.count("{"))

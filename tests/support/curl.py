@@ -69,6 +69,8 @@ def read(line: str, variables: Mapping[str, str] | None = None) -> Curl:
     given: dict[str, list[str]] = {}
     for kind, value in _options(words):
         given.setdefault(kind, []).append(value)
+    if len(given.get("address", [])) != 1:
+        raise ValueError(f"'{line}' does not name one address")
     (address,) = given["address"]
     sends = "data" in given or "field" in given
     return Curl(

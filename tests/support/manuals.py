@@ -9,7 +9,13 @@ from typing import Any
 
 from tests.support import curl
 
-ANSWER = ("response:", "sample response", "**sample**", "response error", "you will get the following response")
+ANSWER = (
+    "response:",
+    "sample response",
+    "**sample**",
+    "response error",
+    "you will get the following response",
+)
 
 
 @dataclass(frozen=True)
