@@ -320,7 +320,7 @@ class TestTheReader:
         "line", ["wget http://a", "curl --unknown http://a", "curl -H nothing http://a", "curl"]
     )
     def test_what_it_does_not_understand_is_refused(self, line):
-        with pytest.raises(ValueError, match="curl|option|has no|address"):
+        with pytest.raises(ValueError, match=r"curl|option|has no|address"):
             curl.read(line)
 
     @pytest.mark.parametrize(
