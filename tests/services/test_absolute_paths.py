@@ -57,7 +57,7 @@ def test_everything_else_is_outside(roots, tmp_path, path):
 
 def test_the_folder_of_dags_is_the_root_that_nobody_names(roots, monkeypatch):
     assert absolute_paths.default_root(roots) == "data"
-    monkeypatch.setattr(configuration, "dags_folder", lambda: roots["linked"].resolve())
+    monkeypatch.setattr(configuration, "dags_folder", roots["linked"].resolve)
     assert absolute_paths.default_root(roots) == "linked"
 
 
