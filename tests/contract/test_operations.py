@@ -65,6 +65,20 @@ OPERATIONS = [
     for entry in CONTRACTS
     for operation in contract.operations(entry.document)
 ]
+every_old_call = pytest.mark.parametrize(
+    "item", [pytest.param(item, id=path.lstrip("/")) for path, item in OLD["paths"].items()]
+)
+SUCCESSORS = contract.operations(DOCUMENT)
+EBAY = {
+    *("deploy_dag", "refresh_all_dags", "delete_dag", "upload_file", "dag_state", "task_instance_detail"),
+    *("restart_failed_task", "kill_running_tasks", "run_task_instance", "skip_task_instance"),
+}
+CLAIRVOYANT = {
+    *("version", "rest_api_plugin_version", "render", "variables", "connections", "pause", "unpause"),
+    *("task_failed_deps", "trigger_dag", "test", "dag_state", "run", "list_tasks", "backfill", "list_dags"),
+    *("task_state", "pool", "clear", "kerberos", "worker", "flower", "scheduler", "serve_logs"),
+    *("deploy_dag", "refresh_dag", "refresh_all_dags"),
+}
 every_contract = pytest.mark.parametrize("told", CONTRACTS, ids=lambda entry: entry.name)
 every_operation = pytest.mark.parametrize(("told", "operation"), OPERATIONS)
 
@@ -251,6 +265,68 @@ class TestForms:
     @every_operation
     def test_an_optional_text_may_be_empty(self, told, operation):
         assert list(unwilling(told.document, operation)) == []
+
+
+class TestOldCalls:
+    """What the dispatchers of both plugins knew of a call, and what became of it."""
+
+    @every_old_call
+    def test_it_is_answered_to_get_and_post_alike(self, item):
+        get, post = item["get"], item["post"]
+        assert post["operationId"] == f"post_{get['operationId']}"
+        assert get["deprecated"] is post["deprecated"] is True
+        assert get["x-airflow-access"] == post["x-airflow-access"]
+        assert get.get("x-read-only", True) == post.get("x-read-only", False)
+        assert "requestBody" not in get
+        assert not {"parameters"} & {*get, *post}, "both take what stands above them"
+
+    @every_old_call
+    def test_its_plugins_and_its_successor_are_told(self, item):
+        told = item["x-legacy"]
+        assert set(told) <= {"plugins", "kind", "successor", "fixed", "required"}
+        assert set(told["plugins"]) <= {"clairvoyant", "ebay"}
+        if "clairvoyant" in told["plugins"]:
+            assert told["kind"] in {"command", "text", "background"}
+        (successor,) = (entry for entry in SUCCESSORS if entry.operation_id == told["successor"])
+        for method in ("get", "post"):
+            assert f"`{successor.operation_id}`" in item[method]["description"]
+
+    @every_old_call
+    def test_a_change_is_none_that_only_reads(self, item):
+        (successor,) = (entry for entry in SUCCESSORS if entry.operation_id == item["x-legacy"]["successor"])
+        assert successor.read_only or item["get"].get("x-read-only") is False
+
+    @every_old_call
+    def test_its_arguments_are_those_of_a_command_line(self, item):
+        entries = [contract.dereference(OLD, entry) for entry in item.get("parameters", [])]
+        positions = sorted(entry["x-position"] for entry in entries if "x-position" in entry)
+        assert positions == list(range(1, len(positions) + 1))
+        for entry in entries:
+            assert entry["in"] == "query"
+            assert entry["schema"]["type"] in {"string", "boolean"}, entry["name"]
+
+    @every_old_call
+    def test_its_form_takes_what_its_query_takes(self, item):
+        content = item["post"].get("requestBody", {}).get("content", {})
+        schemas = [contract.dereference(OLD, media["schema"]) for media in content.values()]
+        assert all(schema == schemas[0] for schema in schemas)
+        fields = schemas[0]["properties"] if schemas else {}
+        in_query = {
+            entry["name"]: contract.dereference(OLD, entry["schema"])["type"]
+            for entry in (contract.dereference(OLD, entry) for entry in item.get("parameters", []))
+        }
+        types = {name: contract.dereference(OLD, field)["type"] for name, field in fields.items()}
+        assert {name: types.get(name) for name in in_query} == in_query
+        assert all(
+            contract.dereference(OLD, fields[name]).get("format") for name in set(types) - set(in_query)
+        )
+        assert not any(schema.get("required") for schema in schemas), "the query may carry them"
+
+    def test_every_name_of_both_plugins_is_there(self):
+        assert {path.lstrip("/") for path in OLD["paths"]} == EBAY | CLAIRVOYANT
+        told = {path.lstrip("/"): item["x-legacy"]["plugins"] for path, item in OLD["paths"].items()}
+        assert {name for name, plugins in told.items() if "ebay" in plugins} == EBAY
+        assert {name for name, plugins in told.items() if "clairvoyant" in plugins} == CLAIRVOYANT
 
 
 class TestSchemas:
