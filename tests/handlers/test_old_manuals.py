@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,7 +171,8 @@ def send(services, token, home, notebook):
         name = sent.get("api", "")
         arrange(sent)
         speaks = services["ebay" if name in OF_BOTH else "auto"]
-        with parsing(drafts) if name == "deploy_dag" else nullcontext():
+        parsed = parser.repeatedly(drafts, "dag_test.py", environment.DRAFTS)
+        with parsed if name == "deploy_dag" else nullcontext():
             return credited(call, rest, token).send(speaks, {}, SENT_FILES)
 
     return send
@@ -190,24 +190,6 @@ def credited(call: curl.Curl, rest: clients.Client, token: Any) -> curl.Curl:
     if "Authorization" in call.headers:
         return replace(call, headers={"Authorization": f"Bearer {token('admin')}"})
     return replace(call, headers={**call.headers, HEADER: HEADER_TOKEN})
-
-
-@contextmanager
-def parsing(folder: Path) -> Iterator[None]:
-    """Parse the manual's file again and again, as a DAG processor would."""
-    ends = threading.Event()
-
-    def parse() -> None:
-        while not ends.wait(0.3):
-            parser.parse(folder, "dag_test.py", 0.1, environment.DRAFTS)
-
-    thread = threading.Thread(target=parse)
-    thread.start()
-    try:
-        yield
-    finally:
-        ends.set()
-        thread.join()
 
 
 def assert_like(found: Any, shown: dict[str, Any]) -> None:
