@@ -1,1 +1,1 @@
-"""The calls that Clairvoyant's plugin answered with what a command of Airflow 1 printed, or with a text."""
+"""The calls of Clairvoyant's plugin, as it answered them."""

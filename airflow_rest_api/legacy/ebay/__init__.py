@@ -1,1 +1,1 @@
-"""The calls of eBay's plugin."""
+"""The calls of eBay's plugin, as it answered them."""
