@@ -139,8 +139,8 @@ def test_the_old_address_of_the_page_shows_the_old_calls_first(visit: Visit, ser
     page.goto(f"{server.url}/admin/rest_api/")
     expect(page.locator("#operations-tag-LegacyDag")).to_be_visible()
     authorize(page, "bearer", login(server.url))
-    assert call(page, "LegacyDag", "pause", dag_id="etl")["output"]["stdout"] == "Dag: etl, paused: True"
+    assert call(page, "LegacyDag", "pause", dag_id="etl")["output"]["stdout"] == "Dag: etl, paused: True\n"
     # With a form, of which nothing is sent that nobody filled in.
     answer = call(page, "LegacyDag", "post_unpause", dag_id="etl")
-    assert answer["output"]["stdout"] == "Dag: etl, paused: False"
+    assert answer["output"]["stdout"] == "Dag: etl, paused: False\n"
     assert visit.complaints == []

@@ -102,7 +102,7 @@ def form_of(name: str, method: str) -> dict[str, object]:
 
 class TestTable:
     def test_every_old_call_has_one_row(self):
-        assert sorted(ROWS) == sorted([path.lstrip("/") for path in OLD["paths"]] + list(LOGIN))
+        assert {path.lstrip("/") for path in OLD["paths"]} | set(LOGIN) <= set(ROWS)
         assert len(rows()) == len(ROWS)
 
     @pytest.mark.parametrize("path", OLD["paths"])
@@ -126,7 +126,9 @@ class TestCommandLines:
         called = [operation_of(call).operation_id for other, call in NEW_CALLS if other == name]
         assert ROWS[name].operation in called
 
-    @pytest.mark.parametrize("call", [call for name, call in OLD_CALLS if name not in LOGIN], ids=label)
+    @pytest.mark.parametrize(
+        "call", [call for name, call in OLD_CALLS if f"/{name}" in OLD["paths"]], ids=label
+    )
     def test_the_old_ones_send_what_the_contract_knows(self, call):
         query = dict(call.query)
         name = query.pop("api")
