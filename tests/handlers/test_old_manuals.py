@@ -29,7 +29,7 @@ FOLDER = environment.ROOT / "tests" / "support" / "manual_dags"
 # Both plugins had these, and answer here as the plugin of the address unless a dialect is set.
 OF_BOTH = {"deploy_dag", "refresh_all_dags"}
 DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+0000"
-TOKEN = r"[\w-]+\.[\w-]+\.[\w-]+"
+TOKEN = r"[\w.-]{20,}"
 SENT_FILES = {
     "dag_test.py": (FOLDER / "dag_test.py").read_bytes(),
     "dag_test.txt": b"weights\n",
@@ -85,6 +85,7 @@ REFUSED = {
     "status": "ERROR",
 }
 TOKENS = {"access_token": "a.b.c", "refresh_token": "a.b.c"}
+JSON = {"Content-Type": "application/json"}
 LOGIN = '{"username":"somebody", "password":"secret", "refresh":true, "provider": "db"}'
 
 
@@ -97,7 +98,7 @@ def posted(name: str, answer: Any, *fields: tuple[str, str]) -> manuals.Shown:
 
 
 TABLE = [
-    manuals.Shown(curl.Curl("POST", "/api/v1/security/login", data=LOGIN), TOKENS),
+    manuals.Shown(curl.Curl("POST", "/api/v1/security/login", JSON, LOGIN), TOKENS),
     manuals.Shown(
         curl.Curl("POST", "/api/v1/security/refresh", {"Authorization": "Bearer a.b.c"}),
         {"access_token": "a.b.c"},
