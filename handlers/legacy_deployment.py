@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_rest_api.legacy.calls import EBAY, Call
-from airflow_rest_api.legacy.pending import Pending
-
 from airflow_rest_api.legacy.clairvoyant import dag_files as clairvoyant
 from airflow_rest_api.legacy.deploying import Deployer, Wish
 from airflow_rest_api.legacy.ebay import dag_files as ebay
 from airflow_rest_api.legacy.ebay import files
+from airflow_rest_api.legacy.pending import Pending
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.deployment import Client, Workshop
@@ -34,14 +33,14 @@ def deploy_dag(
     """Deploy a DAG."""
     workshop = Workshop(sandbox, settings.max_dag_file_kib)
     deployer = Deployer(Client(caller, client), following, workshop)
-    plugin = ebay if call.dialect == EBAY else clairvoyant
-    return plugin.deploy_dag(call, Wish(**sent), deployer)
+    deploy = ebay.deploy_dag if call.dialect == EBAY else clairvoyant.deploy_dag
+    return deploy(call, Wish(**sent), deployer)
 
 
 def refresh_all_dags(call: Call, caller: Caller, background: Background) -> Json:
     """Refresh all DAGs."""
-    plugin = ebay if call.dialect == EBAY else clairvoyant
-    return plugin.refresh_all_dags(call, caller, background)
+    refresh = ebay.refresh_all_dags if call.dialect == EBAY else clairvoyant.refresh_all_dags
+    return refresh(call, caller, background)
 
 
 def refresh_dag(call: Call, dag_id: str, caller: Caller, background: Background) -> Json:

@@ -6,7 +6,6 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
@@ -42,29 +41,10 @@ dag = DAG("only_there", schedule=None)
 """
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """The folder of the only bundle."""
-    with deployments.bundle_in(tmp_path / "bundle") as folder:
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def able(token):
-    """A client of a service that may deploy; one for all tests, since its sandbox takes seconds to start."""
-    with deployments.service(token) as client:
-        yield client
-
-
 @pytest.fixture(scope="module")
 def call(able, token):
     """`call("ebay", "deploy_dag", files={…})`: an old call to that service."""
     return OldCalls(able.http, token)
-
-
-@pytest.fixture
-def dag_id():
-    return f"trial_{uuid4().hex[:8]}"
 
 
 @pytest.fixture
