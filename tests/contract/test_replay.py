@@ -1,17 +1,30 @@
-"""The contract's examples are real calls: each is made, and answered as the contract says."""
+"""The contracts' examples are real calls: each is made, and answered as the contract says."""
 
 from __future__ import annotations
 
 import pytest
 
 from airflow_rest_api.web import contract
-from tests.support import calls
+from tests.support import calls, clients
 
 DOCUMENT = contract.load("openapi.yaml")
-OPERATIONS = contract.operations(DOCUMENT)
-REPLAYS = [call for operation in OPERATIONS for call in calls.replays(DOCUMENT, operation)]
-READS = [call for call in REPLAYS if call.operation.read_only]
-CHANGES = [call for call in REPLAYS if not call.operation.read_only]
+OLD = contract.load("legacy.yaml")
+
+
+def replays(document, name):
+    """The replays of a contract, each with the name of the contract."""
+    return [
+        pytest.param(call, id=f"{name}{call}")
+        for operation in contract.operations(document)
+        for call in calls.replays(document, operation)
+    ]
+
+
+REPLAYS, OLD_REPLAYS = replays(DOCUMENT, ""), replays(OLD, "old-")
+READS = [entry for entry in REPLAYS if entry.values[0].operation.read_only]
+CHANGES = [entry for entry in REPLAYS if not entry.values[0].operation.read_only]
+OLD_READS = [entry for entry in OLD_REPLAYS if entry.values[0].operation.read_only]
+OLD_CHANGES = [entry for entry in OLD_REPLAYS if not entry.values[0].operation.read_only]
 # What the examples alone cannot make succeed: the call or its operation, and the refusal that it gets.
 REFUSED = {
     # The secrets are made up.
@@ -43,29 +56,50 @@ REFUSED = {
     "get_dag_runs-partition_date_gte": 400,
     "get_dag_runs-partition_date_lte": 400,
 }
+# The same of old calls, by their names.
+OLD_REFUSED: dict[str, int] = {}
 
 
-def assert_answered_as_told(answer, call):
+def assert_answered_as_told(answer, call, document, refused):
     operation = call.operation
-    refusal = REFUSED.get(str(call), REFUSED.get(operation.operation_id))
+    refusal = refused.get(str(call), refused.get(operation.operation_id))
     assert answer.status_code == (refusal or operation.status), answer.text
     if refusal:
         return
     media_type = answer.headers.get("content-type", "").split(";")[0]
     assert media_type in (operation.media_types or ("",))
     if media_type == contract.JSON:
-        response = contract.dereference(DOCUMENT, operation.definition["responses"][str(operation.status)])
-        assert calls.matches(DOCUMENT, response["content"][media_type]["schema"], answer.json()) == []
+        response = contract.dereference(document, operation.definition["responses"][str(operation.status)])
+        assert calls.matches(document, response["content"][media_type]["schema"], answer.json()) == []
 
 
-@pytest.mark.parametrize("call", READS, ids=str)
+@pytest.mark.parametrize("call", READS)
 def test_an_example_of_a_read_is_answered_as_the_contract_says(rest, call):
     answer = rest.request(call.operation.method, call.path, **call.options())
-    assert_answered_as_told(answer, call)
+    assert_answered_as_told(answer, call, DOCUMENT, REFUSED)
 
 
 @pytest.mark.usefixtures("restored_database")
-@pytest.mark.parametrize("call", CHANGES, ids=str)
+@pytest.mark.parametrize("call", CHANGES)
 def test_an_example_of_a_change_is_answered_as_the_contract_says(rest, call):
     answer = rest.request(call.operation.method, call.path, **call.options())
-    assert_answered_as_told(answer, call)
+    assert_answered_as_told(answer, call, DOCUMENT, REFUSED)
+
+
+@pytest.fixture
+def old_service(rest, token):
+    """A client of the old calls, each at its own address."""
+    return clients.Client(rest.http, "/rest_api/api", token)
+
+
+@pytest.mark.parametrize("call", OLD_READS)
+def test_an_example_of_an_old_read_is_answered_as_the_contract_says(old_service, call):
+    answer = old_service.request(call.operation.method, call.path, **call.options())
+    assert_answered_as_told(answer, call, OLD, OLD_REFUSED)
+
+
+@pytest.mark.usefixtures("restored_database")
+@pytest.mark.parametrize("call", OLD_CHANGES)
+def test_an_example_of_an_old_change_is_answered_as_the_contract_says(old_service, call):
+    answer = old_service.request(call.operation.method, call.path, **call.options())
+    assert_answered_as_told(answer, call, OLD, OLD_REFUSED)
