@@ -20,6 +20,7 @@ from connexion.middleware.security import SecurityMiddleware
 from starlette.types import ASGIApp
 
 from airflow_rest_api import settings as settings_module
+from airflow_rest_api.legacy.old_login import OldLogin
 from airflow_rest_api.legacy.router import LegacyRouter
 from airflow_rest_api.security import auth_manager, powers
 from airflow_rest_api.security.access_tokens import AccessTokens
@@ -137,7 +138,7 @@ def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
     guarded = _guard(connexion_app, contracts, workers, resources)
     documents = {stem: entry for stem, name in _SERVED.items() for entry in contracts if entry.name == name}
     served = {stem: (entry.document, entry.base_path) for stem, entry in documents.items()}
-    return Pages(LegacyRouter(guarded), served), lambda inner: Edge(
+    return Pages(LegacyRouter(OldLogin(guarded)), served), lambda inner: Edge(
         inner, resources.metrics, resources.redactor
     )
 
