@@ -10,11 +10,9 @@ from airflow_rest_api.security.sessions import Sessions
 
 def login(body: dict[str, Any], client: str, sessions: Sessions) -> dict[str, str]:
     """Log in at the old address."""
-    login_errors.require_known(body["provider"])
-    refresh = body.get("refresh", False)
-    return sessions.login(
-        body["username"], body["password"], body["provider"], refresh=refresh, client=client
-    )
+    provider, refresh = body.get("provider", "db"), body.get("refresh", False)
+    login_errors.require_known(provider)
+    return sessions.login(body["username"], body["password"], provider, refresh=refresh, client=client)
 
 
 def refresh(bearer: str | None, sessions: Sessions) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from http import HTTPStatus
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,8 +38,7 @@ class OldLogin:
         except asyncio.CancelledError:
             raise
         except Exception as fault:
-            # Where the old calls are switched off there is no such address.
-            if begun or problems.status_of(fault) == HTTPStatus.NOT_FOUND:
+            if begun:
                 raise
             await _answer(fault, place, scope, send)
 

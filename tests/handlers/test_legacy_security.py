@@ -60,7 +60,8 @@ class TestLogin:
             MISSING: [
                 *(b"[]", b"7", b"null", b"{}", b'"text"', b'{"provider": "oauth"}'),
                 *(
-                    b'{"username": "op", "password": "x"}',
+                    b'{"username": "op", "password": "x", "provider": null}',
+                b'{"username": "op", "password": "x", "provider": ""}',
                     b'{"username": 5, "password": 5, "provider": "db"}',
                 ),
                 *(b'{"username": "", "password": "x", "provider": "db"}',),
