@@ -117,7 +117,7 @@ def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
         successors = Successors(contracts[0].operations)
         usage = Usage(resources.metrics.count_legacy_call, resources.audit)
         around = Surroundings(settings, identity, successors, workers, recorder, usage, resources.redactor)
-        application = LegacyRouter(OldLogin(application), old_calls, around)
+        application = LegacyRouter(OldLogin(application, successors), old_calls, around)
     documents = {stem: entry for stem, name in _SERVED.items() for entry in contracts if entry.name == name}
     served = {stem: (entry.document, entry.base_path) for stem, entry in documents.items()}
     return Pages(application, served), lambda inner: Edge(inner, resources.metrics, resources.redactor)

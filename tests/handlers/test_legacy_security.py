@@ -43,6 +43,8 @@ class TestLogin:
         body = LOGIN if refresh is None else {**LOGIN, "refresh": refresh}
         answer = rest.http.post(LOGIN_AT, json=body)
         assert (answer.status_code, set(answer.json())) == (200, names)
+        assert answer.headers["deprecation"].startswith("@")
+        assert answer.headers["link"].partition(">")[0].endswith("/rest_api/v1/ui/#/Security/login")
         assert works(rest, answer.json()["access_token"]) == 200
 
     def test_what_it_does_not_know_does_not_bother_it(self, rest):
@@ -61,7 +63,7 @@ class TestLogin:
                 *(b"[]", b"7", b"null", b"{}", b'"text"', b'{"provider": "oauth"}'),
                 *(
                     b'{"username": "op", "password": "x", "provider": null}',
-                b'{"username": "op", "password": "x", "provider": ""}',
+                    b'{"username": "op", "password": "x", "provider": ""}',
                     b'{"username": 5, "password": 5, "provider": "db"}',
                 ),
                 *(b'{"username": "", "password": "x", "provider": "db"}',),
@@ -177,6 +179,7 @@ class TestRefresh:
         answer = self.renew(rest)
         assert told(answer, "msg") == (401, "Missing Authorization Header")
         assert answer.headers["www-authenticate"]
+        assert answer.headers["link"].partition(">")[0].endswith("/rest_api/v1/ui/#/Security/refresh_token")
 
     def test_what_is_no_refresh_token_is_told_what_it_is(self, rest, first, token):
         forged = jwt.encode({"sub": "op"}, "x" * 32)
