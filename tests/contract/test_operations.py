@@ -315,9 +315,13 @@ class TestOldCalls:
     @every_old_call
     def test_its_form_takes_what_its_query_takes(self, item):
         content = item["post"].get("requestBody", {}).get("content", {})
+        if not content:
+            # Clairvoyant's looked into the address alone.
+            assert not item.get("parameters") or item["post"]["operationId"] == "post_refresh_dag"
+            return
         schemas = [contract.dereference(OLD, media["schema"]) for media in content.values()]
         assert all(schema == schemas[0] for schema in schemas)
-        fields = schemas[0]["properties"] if schemas else {}
+        fields = schemas[0]["properties"]
         in_query = {
             entry["name"]: contract.dereference(OLD, entry["schema"])["type"]
             for entry in (contract.dereference(OLD, entry) for entry in item.get("parameters", []))

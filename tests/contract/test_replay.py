@@ -57,7 +57,11 @@ REFUSED = {
     "get_dag_runs-partition_date_lte": 400,
 }
 # The same of old calls, by their names.
-OLD_REFUSED: dict[str, int] = {}
+OLD_REFUSED = {
+    # The switches are off, and the upload root is another folder.
+    **dict.fromkeys(("deploy_dag", "delete_dag", "post_delete_dag"), 403),
+    "upload_file-path": 400,
+}
 
 
 def assert_answered_as_told(answer, call, document, refused):

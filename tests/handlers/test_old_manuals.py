@@ -18,6 +18,7 @@ from unittest import mock
 
 import pytest
 
+from airflow_rest_api.web import contract
 from tests.conftest import application, in_process
 from tests.support import clients, curl, environment, manuals, parser, runs, template
 
@@ -156,9 +157,10 @@ def send(services, token, home, notebook):
     rest = clients.Client(services["auto"], clients.REST, token)
 
     def arrange(sent):
-        if rest.get("/dags/dag_test").status_code == 404:
-            (drafts / "dag_test.py").write_bytes(SENT_FILES["dag_test.py"])
-            parser.parse(drafts, "dag_test.py", 0.1, environment.DRAFTS)
+        for path in FOLDER.glob("*.py"):
+            if rest.get(f"/dags/{path.stem}").status_code == 404:
+                (drafts / path.name).write_bytes(path.read_bytes())
+                parser.parse(drafts, path.name, 0.1, environment.DRAFTS)
         if not (run_id := sent.get("run_id")):
             return
         dag_id, name = sent["dag_id"], sent["api"]
@@ -238,7 +240,16 @@ def assert_answered(answer: Any, shown: manuals.Shown) -> None:
         assert re.fullmatch(wanted, told["output"]["stdout"])
 
 
-@pytest.mark.parametrize("shown", TABLE, ids=lambda shown: shown.call.address)
+KNOWN = {path.lstrip("/") for path in contract.load("legacy.yaml")["paths"]}
+
+
+def known(shown):
+    return shown.call.path.endswith("/login") or dict(shown.call.query).get("api") in KNOWN
+
+
+@pytest.mark.parametrize(
+    "shown", [shown for shown in TABLE if known(shown)], ids=lambda shown: shown.call.address
+)
 def test_a_call_of_a_manual_is_answered_as_it_says(send, shown):
     assert_answered(send(shown.call), shown)
 

@@ -1,4 +1,4 @@
-"""The DAGs that the manuals of the old plugins speak of."""
+"""The DAG that eBay's manual speaks of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,3 @@ from airflow.sdk import DAG
 with DAG("dag_test", schedule=None, is_paused_upon_creation=False, max_active_runs=100) as dag:
     first, *others = (EmptyOperator(task_id=f"task_test{end}") for end in ("", "_2", "_3", "_4", "_5", "_6"))
     first >> others[0] >> others[1:3] >> others[3] >> others[4]
-
-with DAG("test_id", schedule=None, is_paused_upon_creation=False, max_active_runs=100):
-    EmptyOperator(task_id="only")
