@@ -412,7 +412,7 @@ class TestConnections:
             "stdin": "",
         }
         assert rows_of(told["output"]["stdout"]) == [CONNECTION_HEADINGS, *cells]
-        assert told["airflow_cmd"] == "airflow connections"
+        assert told["airflow_cmd"] == "airflow connections --list"
 
     @pytest.mark.in_process
     def test_a_list_holds_what_the_caller_may_read(self, said, only):

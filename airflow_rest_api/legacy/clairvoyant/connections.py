@@ -16,7 +16,7 @@ from airflow_rest_api.services.connections import shown_address
 from airflow_rest_api.services.exchange import connection_entry
 from airflow_rest_api.services.exchange.exchange_file import Entry
 from airflow_rest_api.services.exchange.import_refusals import Wrong
-from airflow_rest_api.services.states import Precondition
+from airflow_rest_api.services.states import UNCONDITIONAL
 
 # What a table shows, by its heading.
 _SHOWN = {
@@ -30,7 +30,7 @@ _SHOWN = {
 }
 
 
-def connections(call: Call, given: Mapping[str, Any], *, caller: Caller, precondition: Precondition) -> Json:
+def connections(call: Call, given: Mapping[str, Any], *, caller: Caller) -> Json:
     """List the connections, delete one, or add one; raises `Printed` for one that cannot be added."""
     address = given["conn_uri"] and shown_address.of(given["conn_uri"])
     if address:
@@ -40,7 +40,7 @@ def connections(call: Call, given: Mapping[str, Any], *, caller: Caller, precond
     if given["list"]:
         return _listed(call, given, caller)
     if given["delete"]:
-        return _deleted(call, given, precondition)
+        return _deleted(call, given)
     if given["add"]:
         return _added(call, given, address)
     call.require("get_connections", {})
@@ -59,7 +59,7 @@ def _listed(call: Call, given: Mapping[str, Any], caller: Caller) -> Json:
     return call.printed(tables.drawn(list(_SHOWN), rows))
 
 
-def _deleted(call: Call, given: Mapping[str, Any], precondition: Precondition) -> Json:
+def _deleted(call: Call, given: Mapping[str, Any]) -> Json:
     name = given["conn_id"]
     call.require("delete_connection", {"connection_id": name})
     if sent := _sent(given, "conn_uri", "conn_extra", "conn_type"):
@@ -67,7 +67,7 @@ def _deleted(call: Call, given: Mapping[str, Any], precondition: Precondition) -
     if not name:
         return _said(call, "To delete a connection, you Must provide a value for the --conn_id flag.")
     try:
-        service.delete_connection(name, precondition=precondition)
+        service.delete_connection(name, precondition=UNCONDITIONAL)
     except service.ConnectionNotFound:
         return _said(call, f"Did not find a connection with `conn_id`={name}")
     return _said(call, f"Successfully deleted `conn_id`={name}")

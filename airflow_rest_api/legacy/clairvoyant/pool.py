@@ -12,7 +12,7 @@ from airflow_rest_api.services import pool as service
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.exchange import stored_text
 from airflow_rest_api.services.pools.pool_changes import DefaultPoolNotDeletable
-from airflow_rest_api.services.states import Precondition
+from airflow_rest_api.services.states import UNCONDITIONAL
 
 Row = Sequence[Any]
 
@@ -29,23 +29,27 @@ class _Failed(Exception):
     """What the command logged in place of a table."""
 
 
-def pool(call: Call, given: Mapping[str, Any], *, caller: Caller, precondition: Precondition) -> Json:
+def pool(call: Call, given: Mapping[str, Any], *, caller: Caller) -> Json:
     """Show, set or delete one pool, or show all; raises `Printed` for a wrong number of arguments."""
+    if given["set"]:
+        call.show("set", given["set"])
+    elif given["cmd"] == "set":
+        call.spell("set", "pool_name", "slot_count", _description(given))
     try:
-        rows = _rows(call, given, caller, precondition)
+        rows = _rows(call, given, caller)
     except _Failed as fault:
         return call.printed(f"{fault}\n")
     return call.printed(tables.drawn(_HEADERS, rows, texts=(0, 2)))
 
 
-def _rows(call: Call, given: Mapping[str, Any], caller: Caller, precondition: Precondition) -> list[Row]:
+def _rows(call: Call, given: Mapping[str, Any], caller: Caller) -> list[Row]:
     wanted = _wanted(given)
     if given["get"]:
         return [_got(call, given["get"])]
     if wanted:
-        return [_set(call, wanted, caller, precondition)]
+        return [_set(call, wanted, caller)]
     if given["delete"]:
-        return [_deleted(call, given["delete"], precondition)]
+        return [_deleted(call, given["delete"])]
     call.require("get_pools", {})
     return list(service.get_limits(caller=caller))
 
@@ -57,12 +61,15 @@ def _wanted(given: Mapping[str, Any]) -> tuple[str, str, str] | None:
         raise Printed(_USAGE)
     if given["cmd"] != "set":
         return None
-    # The manual has the one name, the plugin read the other.
-    description = given["pool_description"] or given["description"]
-    name, slots = given["pool_name"], given["slot_count"]
+    name, slots, description = given["pool_name"], given["slot_count"], given[_description(given)]
     if not (name and slots and description):
         raise Printed(_USAGE)
     return name, slots, description
+
+
+def _description(given: Mapping[str, Any]) -> str:
+    """Return the name of the argument that describes a pool: the manual has the second, the plugin read the first."""
+    return "pool_description" if given["pool_description"] else "description"
 
 
 def _got(call: Call, name: str) -> Row:
@@ -70,7 +77,7 @@ def _got(call: Call, name: str) -> Row:
     return _found(_named(name))
 
 
-def _set(call: Call, wanted: tuple[str, str, str], caller: Caller, precondition: Precondition) -> Row:
+def _set(call: Call, wanted: tuple[str, str, str], caller: Caller) -> Row:
     name, count, description = wanted
     body = {"slots": _slots(count), "description": description}
     call.require("put_pool", {"pool_name": name}, body)
@@ -78,15 +85,15 @@ def _set(call: Call, wanted: tuple[str, str, str], caller: Caller, precondition:
         (("name", _named(name), _MOST_NAME), ("description", description, None))
     ):
         raise Printed(why)
-    return _row(service.put_pool(name, body=body, precondition=precondition, caller=caller).answer)
+    return _row(service.put_pool(name, body=body, precondition=UNCONDITIONAL, caller=caller).answer)
 
 
-def _deleted(call: Call, name: str, precondition: Precondition) -> Row:
+def _deleted(call: Call, name: str) -> Row:
     call.require("get_pool", {"pool_name": name})
     call.require("delete_pool", {"pool_name": name})
     row = _found(_named(name))
     try:
-        service.delete_pool(name, precondition=precondition)
+        service.delete_pool(name, precondition=UNCONDITIONAL)
     except DefaultPoolNotDeletable:
         raise _Failed(f"{name} cannot be deleted") from None
     except service.PoolNotFound:

@@ -15,7 +15,7 @@ from airflow_rest_api.services import masks
 from airflow_rest_api.services import variable as service
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.exchange import stored_text
-from airflow_rest_api.services.states import Precondition
+from airflow_rest_api.services.states import UNCONDITIONAL
 from airflow_rest_api.services.variables import variable_sources
 
 _MOST_KEY = 250
@@ -38,16 +38,15 @@ def variables(
     given: Mapping[str, Any],
     *,
     caller: Caller,
-    precondition: Precondition,
     upload_roots: Mapping[str, Path],
 ) -> Json:
     """Get, delete, set, import and export variables, or list their keys.
 
     Nothing is done unless the caller may do all of it. Raises `Printed` where the command would have failed.
     """
-    _hide(call, given)
+    _tell(call, given)
     files = VariableFiles(call, caller, upload_roots)
-    steps = list(_steps(call, given, precondition, caller, files)) or [_listing(call, caller)]
+    steps = list(_steps(call, given, caller, files)) or [_listing(call, caller)]
     for step in steps:
         step.ask()
     stdout = ""
@@ -64,29 +63,29 @@ def _done(step: _Step, before: str) -> str:
         raise Printed(fault.detail, before + fault.stdout) from None
 
 
-def _hide(call: Call, given: Mapping[str, Any]) -> None:
-    """Let no secret be echoed, whether it was sent in the way that works or in the other."""
-    if given["value"]:
-        call.show("value", masks.variable_text(given["key"] or "", given["value"]))
+def _tell(call: Call, given: Mapping[str, Any]) -> None:
+    """Let the command be told without secrets, whether they were sent in the way that works or in the other."""
+    if given["key"] and given["value"]:
+        call.show("value", masks.variable_text(given["key"], given["value"]))
     key, space, value = (given["set"] or "").partition(" ")
     if space:
         call.show("set", f"{key} {masks.variable_text(key, value)}")
+    if given["cmd"] == "set" and not given["set"]:
+        call.spell("set", "key", "value")
 
 
-def _steps(
-    call: Call, given: Mapping[str, Any], precondition: Precondition, caller: Caller, files: VariableFiles
-) -> Iterator[_Step]:
+def _steps(call: Call, given: Mapping[str, Any], caller: Caller, files: VariableFiles) -> Iterator[_Step]:
     assignment = _assignment(given)
     if key := given["get"]:
         ask = partial(call.require, "get_variable", {"variable_key": key})
         yield _Step(ask, partial(_got, key, given["default"], as_json=given["json"]))
     if key := given["delete"]:
         ask = partial(call.require, "delete_variable", {"variable_key": key})
-        yield _Step(ask, partial(_deleted, key, precondition))
+        yield _Step(ask, partial(_deleted, key))
     if assignment:
         key, value = assignment
         ask = partial(call.require, "put_variable", {"variable_key": key}, {"value": value})
-        yield _Step(ask, partial(_set, key, value, precondition, caller))
+        yield _Step(ask, partial(_set, key, value, caller))
     if path := given["import"]:
         yield _Step(partial(files.ask_to_import, path), partial(files.imported, path))
     if path := given["export"]:
@@ -130,17 +129,17 @@ def _parsed(text: str) -> str:
         return str(fault)
 
 
-def _deleted(key: str, precondition: Precondition) -> str:
+def _deleted(key: str) -> str:
     try:
-        service.delete_variable(key, precondition=precondition)
+        service.delete_variable(key, precondition=UNCONDITIONAL)
     except service.VariableNotFound:
         # The command did not look whether there is one.
         return ""
     return ""
 
 
-def _set(key: str, value: str, precondition: Precondition, caller: Caller) -> str:
+def _set(key: str, value: str, caller: Caller) -> str:
     if why := stored_text.first_fault((("key", key, _MOST_KEY), ("value", value, None))):
         raise Printed(why)
-    service.put_variable(key, body={"value": value}, precondition=precondition, caller=caller)
+    service.put_variable(key, body={"value": value}, precondition=UNCONDITIONAL, caller=caller)
     return ""
