@@ -31,11 +31,9 @@ def said(old):
     """`said("variables", {...})`: what a call that was carried out printed, as (stdout, stderr)."""
 
     def ask(name, query=None, **more):
-        answer = old(DOOR, name, query, **more)
-        told = answer.json()
-        assert (answer.status_code, told["status"], told["http_response_code"]) == (200, "OK", 200), told
-        assert told["output"]["stdin"] == ""
-        return told["output"]["stdout"], told["output"]["stderr"]
+        output = enveloped(old(DOOR, name, query, **more), 200, "OK")["output"]
+        assert output["stdin"] == ""
+        return output["stdout"], output["stderr"]
 
     return ask
 
@@ -44,14 +42,15 @@ def said(old):
 def refused(old):
     """`refused("variables", {...}, role="viewer")`: the sentence of a call that was denied."""
 
-    def ask(name, query=None, **more):
-        answer = old(DOOR, name, query, **more)
-        told = answer.json()
-        assert (answer.status_code, told["status"], told["http_response_code"]) == (403, "ERROR", 403), told
-        assert "airflow_cmd" not in told
-        return told["output"]
+    return lambda name, query=None, **more: enveloped(old(DOOR, name, query, **more), 403, "ERROR")["output"]
 
-    return ask
+
+def enveloped(answer, code, status):
+    """The envelope of an answer with this status."""
+    envelope = answer.json()
+    assert (answer.status_code, envelope["http_response_code"], envelope["status"]) == (code, code, status)
+    assert ("airflow_cmd" in envelope) == (status == "OK")
+    return envelope
 
 
 @pytest.fixture

@@ -37,9 +37,7 @@ class VariableFiles:
 
     def ask_to_import(self, path: str) -> None:
         """Raise `Denied` unless the caller may read the file and create variables."""
-        self.call.require("get_file", {})
-        self.call.require("import_variables", {})
-        if place := self._place(path):
+        if place := self._asked(path, "get_file", "import_variables"):
             place.require_readable(self.caller)
 
     def imported(self, path: str) -> str:
@@ -69,9 +67,7 @@ class VariableFiles:
 
     def ask_to_export(self, path: str) -> None:
         """Raise `Denied` unless the caller may write the file and read variables."""
-        self.call.require("upload_file", {})
-        self.call.require("export_variables", {})
-        if place := self._place(path):
+        if place := self._asked(path, "upload_file", "export_variables"):
             place.require_changeable(self.caller)
 
     def exported(self, path: str) -> str:
@@ -89,7 +85,10 @@ class VariableFiles:
         file.upload_file(body, caller=self.caller, upload_roots=self.upload_roots)
         return f"{len(json.loads(text))} variables successfully exported to {path}\n"
 
-    def _place(self, path: str) -> roots.Place | None:
+    def _asked(self, path: str, *operations: str) -> roots.Place | None:
+        """Return the place of a file, None outside of the roots, if the caller may call these operations at all."""
+        for operation_id in operations:
+            self.call.require(operation_id, {})
         try:
             root, below = absolute_paths.located(self.upload_roots, path)
         except OutsideRoots:
