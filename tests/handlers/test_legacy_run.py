@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from itertools import count
 
@@ -296,10 +297,19 @@ class TestRunTaskInstance:
             answer = old("ebay", "run_task_instance", form={**wish, "tasks": tasks})
             assert told(answer) == (404, {"error": f"dag task of {unknown} is not found"})
 
+    def test_of_two_at_once_one_makes_the_run(self, old, wish):
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda _: old("ebay", "run_task_instance", form=wish), range(2)))
+        made, refused = sorted(answers, key=lambda answer: answer.status_code)
+        assert made.status_code == 200
+        assert told(refused) == (404, {"error": f"run_id {wish['run_id']} already exists"})
+
     def test_what_airflow_refuses(self, old, wish):
         reserved = old("ebay", "run_task_instance", form={**wish, "run_id": "scheduled__mine"})
         assert reserved.status_code == 400
         assert "scheduled" in reserved.json()["error"]
+        long = old("ebay", "run_task_instance", form={**wish, "run_id": "x" * 251})
+        assert told(long) == (400, {"error": "run_id is longer than 250 characters"})
         lonely = {**wish, "dag_id": "mapped", "tasks": "double"}
         answer = old("ebay", "run_task_instance", form=lonely)
         assert answer.status_code == 422

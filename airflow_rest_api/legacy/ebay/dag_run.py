@@ -14,6 +14,8 @@ from airflow_rest_api.services.runs import dag_run_restart
 
 # The plugin restarted what had failed itself, with all that is downstream of it.
 _FAILED = ("failed",)
+# What has room in Airflow's table; SQLite would take more.
+_LONGEST_ID = 250
 
 
 class RunMissing(Missing):
@@ -49,12 +51,15 @@ def run_task_instance(
 ) -> Json:
     """Make a run in which only these tasks are executed, about the present moment.
 
-    Raises `BadRequest` for a configuration that is none, `Missing` for an id that is taken and for a task that is
+    Raises `BadRequest` for a configuration that is none and for an id that is too long, `Missing` for an id that is taken and for a task that is
     not there, and what `trigger_dag_run` raises.
     """
+    configuration = _configuration(conf)
+    if len(run_id) > _LONGEST_ID:
+        raise BadRequest(f"run_id is longer than {_LONGEST_ID} characters")
     body = {
         "dag_run_id": run_id,
-        "conf": _configuration(conf),
+        "conf": configuration,
         "task_ids": tasks.split(","),
         # As in Airflow 1 each run is about a time: templates of that age ask for it.
         "logical_date": datetime.now(timezone.utc).isoformat(),
