@@ -51,8 +51,8 @@ def run_task_instance(
 ) -> Json:
     """Make a run in which only these tasks are executed, about the present moment.
 
-    Raises `BadRequest` for a configuration that is none and for an id that is too long, `Missing` for an id that is taken and for a task that is
-    not there, and what `trigger_dag_run` raises.
+    Raises `BadRequest` for a configuration that is none and for an id that is too long, `Missing` for an id that is
+    taken and for a task that is not there, and what `trigger_dag_run` raises.
     """
     configuration = _configuration(conf)
     if len(run_id) > _LONGEST_ID:
