@@ -24,6 +24,7 @@ from tests.support import (
     environment,
     grouping,
     listening,
+    old_calls,
     postgres,
     runs,
     scenario,
@@ -179,6 +180,12 @@ def rest(pytestconfig: pytest.Config, token: Callable[[str], str]) -> Iterator[c
     url = pytestconfig.getoption("--service-url")
     with httpx.Client(base_url=url, timeout=60) if url else in_process(application()) as http:
         yield clients.Client(http, clients.REST, token)
+
+
+@pytest.fixture
+def old(rest: clients.Client, token: Callable[[str], str]) -> old_calls.OldCalls:
+    """`old("clairvoyant", "pause", {"dag_id": "etl"})`: a call of an old plugin at its address."""
+    return old_calls.OldCalls(rest.http, token)
 
 
 def application() -> Any:
