@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,7 +28,7 @@ from airflow_rest_api.services import dag
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.settings import Settings
 from airflow_rest_api.web import exchange, limits, paths, problems
-from airflow_rest_api.web.bridge import Workers
+from airflow_rest_api.web.bridge import Overloaded, Workers
 from airflow_rest_api.web.doors import API_ROOT_KEY, DIALECT_KEY
 from airflow_rest_api.web.exchange import Exchange
 from airflow_rest_api.web.guard import Recorder
@@ -81,7 +82,10 @@ class LegacyRouter:
             if answer.status:
                 raise
             await self._refuse(current, fault, answer, dict(scope["headers"]).get(b"authorization"))
-        await self._workers.run(self._around.usage.note, current, call, answer.status)
+        if self._around.usage.note(current, call):
+            # The answer is out: where nobody can write the mark, the next call leaves it.
+            with suppress(Overloaded):
+                await self._workers.run(self._around.usage.mark, current, call, answer.status)
 
     async def _carry_out(
         self, call: Call, named: str, scope: Scope, receive: Receive, answer: _Answer

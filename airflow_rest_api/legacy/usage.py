@@ -27,28 +27,29 @@ class Usage:
         self._day: date | None = None
         self._marked: set[tuple[str, str]] = set()
 
-    def note(self, current: Exchange, call: Call, status: int) -> None:
-        """Note a call that was answered; of one that has no name only how many there were."""
+    def note(self, current: Exchange, call: Call) -> bool:
+        """Count a call; tell whether it is the first of its name by this caller today."""
         self._count(call.name if call.old else "none", call.dialect)
+        caller, today = current.caller, datetime.now(timezone.utc).date()
+        if caller is None or call.old is None:
+            return False
+        with self._lock:
+            if self._day != today or len(self._marked) >= _REMEMBERED:
+                self._day, self._marked = today, set()
+            is_first = (caller.id, call.name) not in self._marked
+            self._marked.add((caller.id, call.name))
+            return is_first
+
+    def mark(self, current: Exchange, call: Call, status: int) -> None:
+        """Write into the event log who has made an old call, which, and what it was answered. Blocks."""
         caller = current.caller
-        if caller is None or call.old is None or not self._is_first(caller.id, call.name):
-            return
         entry = Entry(
             event=EVENT,
             request_id=current.request_id,
             client=current.client,
-            owner=caller.name,
-            credential=caller.credential,
+            owner=caller.name if caller else None,
+            credential=caller.credential if caller else None,
             arguments={},
         )
-        facts = {"api": call.name, "dialect": call.dialect, "successor": call.old.successor}
+        facts = {"api": call.name, "dialect": call.dialect, "successor": call.old and call.old.successor}
         self._audit.outcome(entry, status, perf_counter() - current.begin, **facts)
-
-    def _is_first(self, caller_id: str, name: str) -> bool:
-        today = datetime.now(timezone.utc).date()
-        with self._lock:
-            if self._day != today or len(self._marked) >= _REMEMBERED:
-                self._day, self._marked = today, set()
-            is_first = (caller_id, name) not in self._marked
-            self._marked.add((caller_id, name))
-            return is_first

@@ -73,6 +73,9 @@ class CompiledContract:
     def _compile(self, operation: Operation, components: Mapping[str, Any], resources: Resources) -> None:
         if self.old_calls:
             old = self.old_calls[operation.path.removeprefix("/")]
+            unasked = list(routing.refuse_unasked(operation, old.names))
+            if unasked:
+                raise StartError(unasked)
             self.endpoints[operation.operation_id] = self._endpoint(operation, components, resources, old)
             return
         unsupported = list(routing.refuse_unsupported(self.document, operation))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -313,13 +313,18 @@ def _kinds(operation: contract.Operation) -> Iterator[str]:
         yield f"the operation '{operation.operation_id}' waits for '{rule.get('kind')}', which nobody watches"
 
 
-def refuse_unsupported(document: contract.Document, operation: contract.Operation) -> Iterator[str]:
-    """Yield what in the definition of an operation this frame does not carry out."""
+def refuse_unasked(operation: contract.Operation, names: Iterable[str]) -> Iterator[str]:
+    """Yield what of an operation's rules of access could not be asked; ``names`` are its parameters."""
     if operation.access is None and not operation.anonymous:
         yield f"the operation '{operation.operation_id}' has no x-airflow-access"
-    names = [entry["name"] for entry in contract.parameters(document, operation)]
     for name in access.unknown(operation.access or (), names):
         yield f"the x-airflow-access of '{operation.operation_id}' has {name}, which is unknown"
+
+
+def refuse_unsupported(document: contract.Document, operation: contract.Operation) -> Iterator[str]:
+    """Yield what in the definition of an operation this frame does not carry out."""
+    names = [entry["name"] for entry in contract.parameters(document, operation)]
+    yield from refuse_unasked(operation, names)
     for name in locations.unknown(document, operation):
         yield f"the {locations.EXTENSION} of '{operation.operation_id}' has {name}, which the answer has not"
     if operation.audited_when is not None and operation.audited_when not in names:
