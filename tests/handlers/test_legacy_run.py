@@ -238,8 +238,9 @@ class TestKillRunningTasks:
         assert told(old("ebay", "kill_running_tasks", of(run), role="op")) == DONE
         query = {"operation": "kill_dag_run", "order_by": "-created_at", "limit": 1}
         (begun,) = rest.get("/operations", params=query, role="op").json()["operations"]
-        items = rest.get(f"/operations/{begun['operation_id']}", role="op").json()["items"]
-        assert {item["dag_run_id"] for item in items} == {run.dag_run_id}
+        path = f"/operations/{begun['operation_id']}"
+        followed = rest.get(path, params={"wait": 30}, role="op").json()
+        assert [item["dag_run_id"] for item in followed["items"]] == [run.dag_run_id] * 2
 
     def test_refusals(self, rest, old, new_run):
         run = new_run(state="running", task_states=IN_FLIGHT)
