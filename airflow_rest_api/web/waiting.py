@@ -119,9 +119,10 @@ class Waiting:
         try:
             while current.watched is not None:
                 left = begin + current.patience - asyncio.get_running_loop().time()
-                if left <= 0:
+                # What is put off has no answer yet, however long it took until it was.
+                if left <= 0 and current.pending is None:
                     break
-                await self._until_ended(current.watched, gone, left)
+                await self._until_ended(current.watched, gone, max(left, 0.0))
                 if gone.done():
                     return None
                 answer = await ask()
