@@ -38,7 +38,13 @@ SENT_FILES = {
 # Of one run the manual shows three calls, each of which needs other states: what is in it before the call.
 STATES_FOR = {
     "task_instance_detail": ("success", {"task_test": "success"}),
-    "restart_failed_task": ("failed", {"task_test": "failed", "task_test_2": "failed"}),
+    "restart_failed_task": (
+        "failed",
+        {
+            **{f"task_test{end}": "failed" for end in ("", "_2")},
+            **{f"task_test_{number}": "upstream_failed" for number in range(3, 7)},
+        },
+    ),
     "kill_running_tasks": ("running", {"task_test": "running"}),
     "skip_task_instance": ("running", {}),
 }
