@@ -14,7 +14,7 @@ from flask_jwt_extended import JWTManager, create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 
 from airflow_rest_api.security.keys import Keys
-from airflow_rest_api.services import errors
+from airflow_rest_api.services.token_refusals import TokenExpired, TokenInvalid
 
 ISSUER = "airflow-rest-api"
 AUDIENCE = "airflow-rest-api"
@@ -81,19 +81,15 @@ class AccessTokens:
             with self._application.app_context():
                 claims = decode_token(token)
         except jwt.ExpiredSignatureError:
-            raise errors.Unauthenticated("The token has expired.", presented=True) from None
+            raise TokenExpired from None
         except (jwt.InvalidTokenError, JWTExtendedException, ValueError, TypeError):
-            raise _invalid() from None
+            raise TokenInvalid from None
         # flask-jwt-extended gives a token what it lacks; so the claims are counted in the token itself.
         sent = jwt.decode(token, options={"verify_signature": False})
         family = sent.get(_FAMILY)
         if not sent.keys() >= _CLAIMS or claims["type"] != "access":
-            raise _invalid()
+            raise TokenInvalid
         if not isinstance(claims.get(_USER), dict) or not isinstance(family, (str, type(None))):
-            raise _invalid()
+            raise TokenInvalid
         expires = datetime.fromtimestamp(claims["exp"], timezone.utc)
         return AccessToken(str(sent["jti"]), family, claims[_USER], expires)
-
-
-def _invalid() -> errors.Unauthenticated:
-    return errors.Unauthenticated("The token is not valid.", presented=True)

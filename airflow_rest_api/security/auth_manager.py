@@ -30,6 +30,7 @@ from airflow.utils.session import create_session
 
 from airflow_rest_api.security import fab_decoy
 from airflow_rest_api.services import errors
+from airflow_rest_api.services.token_refusals import TokenExpired, TokenInvalid, UserGone
 from airflow_rest_api.settings import SettingsError
 
 Answer = TypeVar("Answer")
@@ -255,7 +256,7 @@ def user_from_claims(claims: Mapping[str, Any]) -> Any:
     try:
         user = ask(manager().deserialize_user, token=dict(claims))
     except (ValueError, KeyError):
-        raise errors.Unauthenticated("The user of this token is gone or inactive.", presented=True) from None
+        raise UserGone(claims.get("sub")) from None
     if is_simple():
         return _current_simple_user(user)
     return user
@@ -268,7 +269,7 @@ def _current_simple_user(user: SimpleAuthManagerUser) -> Any:
     for known in SimpleAuthManager.get_users():
         if known.username == user.username:
             return known
-    raise errors.Unauthenticated("The user of this token is gone or inactive.", presented=True)
+    raise UserGone(user.username)
 
 
 def knows_users() -> bool:
@@ -318,9 +319,9 @@ def user_from_airflow_token(token: str) -> Any:
     try:
         return asyncio.run(manager().get_user_from_token(token))
     except jwt.ExpiredSignatureError:
-        raise errors.Unauthenticated("The token has expired.", presented=True) from None
+        raise TokenExpired from None
     except jwt.InvalidTokenError:
-        raise errors.Unauthenticated("The token is not valid.", presented=True) from None
+        raise TokenInvalid from None
 
 
 def expiry_of(token: str) -> datetime | None:

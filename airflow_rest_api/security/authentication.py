@@ -13,12 +13,12 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from airflow_rest_api.security import auth_manager, revocations
+from airflow_rest_api.security import auth_manager, refresh_tokens, revocations
 from airflow_rest_api.security.access import caller_of
 from airflow_rest_api.security.access_tokens import AccessToken, AccessTokens
 from airflow_rest_api.security.keys import Keys, keyed_hash
 from airflow_rest_api.security.switches import Switches
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, token_refusals
 from airflow_rest_api.services.caller import Caller, Credential
 from airflow_rest_api.services.database import reading
 from airflow_rest_api.settings import Settings, SettingsError
@@ -59,7 +59,7 @@ def presented(headers: Iterable[tuple[bytes, bytes]], header_name: str) -> Crede
     for name, value in headers:
         if name == b"authorization":
             if bearer is not None:
-                raise errors.Unauthenticated("More than one Authorization header was sent.", presented=True)
+                raise token_refusals.TwoAuthorizations
             bearer = _bearer(value)
         elif name.replace(b"_", b"-") == wanted:
             tokens.append(value.decode("latin-1"))
@@ -69,7 +69,7 @@ def presented(headers: Iterable[tuple[bytes, bytes]], header_name: str) -> Crede
 def _bearer(value: bytes) -> str:
     scheme, _, token = value.decode("latin-1").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise errors.Unauthenticated("The Authorization header is not 'Bearer' and a token.", presented=True)
+        raise token_refusals.NotBearer
     return token.strip()
 
 
@@ -134,6 +134,8 @@ class Authenticator:
         return callers[0]
 
     def _by_bearer(self, token: str) -> Caller:
+        if refresh_tokens.looks_like_one(token):
+            raise token_refusals.RefreshTokenPresented
         if not self._tokens.is_own(token):
             user = auth_manager.user_from_airflow_token(token)
             expires = auth_manager.expiry_of(token)
@@ -171,4 +173,4 @@ def _require_alive(token: AccessToken) -> None:
         subjects.append(revocations.family(token.family_id))
     with reading() as session:
         if revocations.is_revoked(session, subjects):
-            raise errors.Unauthenticated("The token was revoked.", presented=True)
+            raise token_refusals.TokenRevoked

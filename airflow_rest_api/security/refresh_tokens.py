@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -18,10 +20,13 @@ from sqlalchemy.orm import Session
 from airflow_rest_api.security import revocations
 from airflow_rest_api.security.keys import Keys
 from airflow_rest_api.services import errors
-from airflow_rest_api.services.database import write
+from airflow_rest_api.services.database import reading, write
+from airflow_rest_api.services.token_refusals import TokenExpired, TokenRevoked
 from airflow_rest_api.storage.tables import refresh_token as table
 
 REUSE_GRACE = timedelta(seconds=10)
+# 32 bytes in base64, which no JWT is: that has dots.
+_LOOKS = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class InvalidRefreshToken(errors.Unauthenticated):
@@ -33,6 +38,11 @@ class InvalidRefreshToken(errors.Unauthenticated):
         super().__init__(
             "The refresh token is unknown, expired, revoked or spent; log in again.", presented=True
         )
+
+
+def looks_like_one(token: str) -> bool:
+    """Tell whether a token may be a refresh token of this service; nothing is looked up."""
+    return _LOOKS.fullmatch(token) is not None
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,32 @@ class RefreshTokens:
         if successor is None:
             raise InvalidRefreshToken
         return successor
+
+    def verify(self, token: str) -> Issued:
+        """Return what belongs to a refresh token, which is good afterwards as it was before.
+
+        One that was spent is good no more and, as for `rotate`, stolen once `REUSE_GRACE` is over. What is returned may
+        have been ended since: an access token has to name the family. Raises `TokenExpired` and `TokenRevoked`.
+        """
+        now = _now()
+        with reading() as session:
+            row = session.execute(select(table).where(table.c.token_hash == _digest(token))).one_or_none()
+            if row is None or row.expires_at <= now:
+                # The two cannot be told apart: what has expired is forgotten by and by.
+                raise TokenExpired
+            if revocations.is_revoked(session, [revocations.family(row.family_id)]):
+                raise TokenRevoked
+        if row.used_at is None:
+            return Issued(token, row.family_id, row.user_claims)
+        if now - row.used_at > REUSE_GRACE:
+            self._end(row.family_id, now + self.life)
+        raise TokenRevoked
+
+    @staticmethod
+    def _end(family_id: str, until: datetime) -> None:
+        # Another call may end the family at the same time.
+        with suppress(errors.AlreadyExists):
+            write(lambda session: revocations.revoke(session, revocations.family(family_id), until))
 
     def _rotated(self, session: Session, token: str) -> Issued | None:
         now, digest = _now(), _digest(token)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.security import auth_manager, revocations
+from airflow_rest_api.security import auth_manager, refresh_tokens, revocations
 from airflow_rest_api.security.access_tokens import AccessTokens
 from airflow_rest_api.security.login_limits import LoginLimits
 from airflow_rest_api.security.refresh_tokens import InvalidRefreshToken, RefreshTokens
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller, Credential
 from airflow_rest_api.services.database import write
+from airflow_rest_api.services.token_refusals import AccessTokenPresented
 
 
 class RefreshTokenMissing(errors.Malformed):
@@ -85,6 +86,27 @@ class Sessions:
             raise InvalidRefreshToken from None
         access_token = self._access_tokens.issue(auth_manager.claims_of(user), successor.family_id)
         return {"access_token": access_token, "refresh_token": successor.token}
+
+    def renew(self, bearer: str | None) -> dict[str, str]:
+        """Return a new access token for a refresh token that is not spent by it, as Airflow 1 did.
+
+        Raises `Unauthenticated`, of a token that is not taken `TokenRefused`.
+        """
+        if bearer is None:
+            raise errors.Unauthenticated("No credential was presented.")
+        if not refresh_tokens.looks_like_one(bearer):
+            self._refuse_access_token(bearer)
+        found = self._refresh_tokens.verify(bearer)
+        user = auth_manager.user_from_claims(found.user_claims)
+        return {"access_token": self._access_tokens.issue(auth_manager.claims_of(user), found.family_id)}
+
+    def _refuse_access_token(self, token: str) -> NoReturn:
+        """Raise what is wrong with it as an access token, or that it is one."""
+        if self._access_tokens.is_own(token):
+            self._access_tokens.verify(token)
+        else:
+            auth_manager.user_from_airflow_token(token)
+        raise AccessTokenPresented
 
     def logout(self, caller: Caller) -> None:
         """End the token that the caller presented, and every token that came of the same login.

@@ -54,6 +54,11 @@ def plugins_folder() -> Path:
     return Path(conf.get("core", "plugins_folder"))
 
 
+def dags_folder() -> Path:
+    """Return the folder from which Airflow takes DAG files unless it is told otherwise."""
+    return Path(conf.get("core", "dags_folder"))
+
+
 def everybody_is_admin() -> bool:
     """Tell whether the SimpleAuthManager makes an administrator of everybody, as `airflow standalone` sets it."""
     return bool(conf.getboolean("core", "simple_auth_manager_all_admins", fallback=False))

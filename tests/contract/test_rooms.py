@@ -26,7 +26,7 @@ WEB_FRAMES = ("flask", "connexion", "starlette", "fastapi", "werkzeug", "uvicorn
 PRIVATE_TO_AIRFLOW = ("airflow.api_fastapi.core_api", "airflow.api_fastapi.common")
 # What the web frame shares with the services: their refusals, the caller, Airflow's configuration, what becomes
 # of repeated calls, answers with a state, what has come to its end, who carries out work, who follows deployments,
-# logs that are followed, and files on their way.
+# logs that are followed, JSON, and files on their way.
 SHARED_WITH_WEB = (
     *(
         "errors",
@@ -40,6 +40,7 @@ SHARED_WITH_WEB = (
         "kinds",
         "deployments.sandboxes",
         "sources",
+        "json_texts",
     ),
     *("files.uploads", "files.downloads"),
 )

@@ -1,0 +1,1 @@
+"""The calls of Clairvoyant's plugin, as it answered them."""

@@ -1,0 +1,1 @@
+"""The calls of eBay's plugin, as it answered them."""
