@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 # The old command knew no bound: the longest that a test may take, and some time for those before it.
 SECONDS = 3600
-_PATIENCE = 2 * SECONDS
+PATIENCE = 2 * SECONDS
 _ENDED = (operation.SUCCEEDED, operation.FAILED, operation.CANCELLED, operation.LOST)
 _MOST_PARAMS = 100
 
@@ -55,9 +55,7 @@ def test(
     if dry_run:
         return call.printed("Dry run\n")
     operation_id = begun["operation_id"]
-    return Pending(
-        "operation", (operation_id,), _ENDED, _PATIENCE, partial(_told, call, caller, operation_id)
-    )
+    return Pending("operation", (operation_id,), _ENDED, PATIENCE, partial(_told, call, caller, operation_id))
 
 
 def _params(call: Call, text: str | None) -> Json:
