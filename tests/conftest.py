@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.support import (
     environment,
     grouping,
     listening,
+    old_calls,
     postgres,
     runs,
     scenario,
@@ -179,6 +181,27 @@ def rest(pytestconfig: pytest.Config, token: Callable[[str], str]) -> Iterator[c
     url = pytestconfig.getoption("--service-url")
     with httpx.Client(base_url=url, timeout=60) if url else in_process(application()) as http:
         yield clients.Client(http, clients.REST, token)
+
+
+@pytest.fixture
+def old(rest: clients.Client, token: Callable[[str], str]) -> old_calls.OldCalls:
+    """`old("clairvoyant", "pause", {"dag_id": "etl"})`: a call of an old plugin at its address."""
+    return old_calls.OldCalls(rest.http, token)
+
+
+@pytest.fixture
+def old_with(
+    token: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., old_calls.OldCalls]]:
+    """`old_with(legacy_dialect="ebay")`: old calls of an application of its own, with these settings."""
+    with ExitStack() as closing:
+
+        def make(**settings: Any) -> old_calls.OldCalls:
+            for name, value in settings.items():
+                monkeypatch.setenv(f"AIRFLOW__REST_API__{name.upper()}", str(value))
+            return old_calls.OldCalls(closing.enter_context(in_process(application())), token)
+
+        yield make
 
 
 def application() -> Any:

@@ -18,7 +18,7 @@ from airflow_rest_api.services.database import write
 
 log = logging.getLogger(__name__)
 
-_COLUMNS = {"dag_id": "dag_id", "task_id": "task_id", "dag_run_id": "run_id"}
+_COLUMNS = {"dag_id": "dag_id", "task_id": "task_id", "dag_run_id": "run_id", "run_id": "run_id"}
 # The widths of the columns in Airflow's table `log`.
 _EVENT, _ID, _OWNER = 60, 250, 500
 # What names another thing than a DAG has no column, nor has the reason that a caller gives; `extra` tells them.

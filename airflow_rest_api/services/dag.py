@@ -73,6 +73,12 @@ def get_dag(dag_id: str) -> Stated:
         return _stated(_one(session, _SERIALISED, dag_id))
 
 
+def is_known(dag_id: str) -> bool:
+    """Tell whether Airflow knows a DAG of this id."""
+    with reading() as session:
+        return session.scalar(select(_DAG.c.dag_id).where(_DAG.c.dag_id == dag_id)) is not None
+
+
 def get_dag_details(dag_id: str, *, caller: Caller) -> Entry:
     """Return a DAG with what only its serialised form and its runs tell; raises `DagNotFound`."""
     with reading() as session:

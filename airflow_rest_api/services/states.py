@@ -29,3 +29,19 @@ class Precondition(Protocol):
 
     def require(self, columns: tuple[Any, ...]) -> None:
         """Raise `StateChanged` unless the object is in that state; to be called while its row is locked."""
+
+
+class _Unconditional:
+    """Expects nothing."""
+
+    anything = False
+
+    def __bool__(self) -> bool:
+        return False
+
+    def require(self, columns: tuple[Any, ...]) -> None:
+        """Let every state be right."""
+
+
+# What callers expect who cannot say so.
+UNCONDITIONAL: Precondition = _Unconditional()

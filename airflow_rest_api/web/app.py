@@ -7,11 +7,9 @@ here, before the first request; `StartError` says it in one line each.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import connexion
 from connexion.middleware.context import ContextMiddleware
@@ -20,14 +18,17 @@ from connexion.middleware.security import SecurityMiddleware
 from starlette.types import ASGIApp
 
 from airflow_rest_api import settings as settings_module
-from airflow_rest_api.legacy.router import LegacyRouter
+from airflow_rest_api.legacy.identity import Identity
+from airflow_rest_api.legacy.router import LegacyRouter, Surroundings
+from airflow_rest_api.legacy.successors import Successors
+from airflow_rest_api.legacy.usage import Usage
 from airflow_rest_api.security import auth_manager, powers
 from airflow_rest_api.security.access_tokens import AccessTokens
 from airflow_rest_api.security.audit import Audit
 from airflow_rest_api.security.authentication import Authenticator
 from airflow_rest_api.security.keys import Keys, keyed_hash
 from airflow_rest_api.security.login_limits import LoginLimits
-from airflow_rest_api.security.redaction import Redactor, of_installation
+from airflow_rest_api.security.redaction import of_installation
 from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.reviews import Reviewable, Reviews
@@ -39,26 +40,21 @@ from airflow_rest_api.services.deployments.deployment_following import Following
 from airflow_rest_api.services.kinds import KINDS
 from airflow_rest_api.settings import Settings, SettingsError
 from airflow_rest_api.storage.manager import ensure_migrated
-from airflow_rest_api.web import contract, guard, logs, routing, schemas, upload_roots
-from airflow_rest_api.web.answers import AnswerWriter
-from airflow_rest_api.web.arguments import ArgumentReader
-from airflow_rest_api.web.bodies import BodyReader
+from airflow_rest_api.web import contract, guard, logs, routing, upload_roots
 from airflow_rest_api.web.bridge import Bridge, Workers
-from airflow_rest_api.web.contract import BASE_PATHS, Document, Operation
-from airflow_rest_api.web.credentials import security_map
+from airflow_rest_api.web.compiled import OLD_CALLS, CompiledContract
+from airflow_rest_api.web.contract import Document, Operation
+from airflow_rest_api.web.credentials import identified_map, security_map
 from airflow_rest_api.web.doors import DOORS, FrontDoor, MountedDoor
 from airflow_rest_api.web.edge import Edge
-from airflow_rest_api.web.exchange import Exchange
 from airflow_rest_api.web.faults import Faults, StartError
-from airflow_rest_api.web.forms import FormReader
-from airflow_rest_api.web.gate import Gate
 from airflow_rest_api.web.guard import Guard, Recorder
 from airflow_rest_api.web.idempotency import Idempotency
-from airflow_rest_api.web.limits import BodyLimits, most_bytes
+from airflow_rest_api.web.limits import BodyLimits
 from airflow_rest_api.web.metrics import Metrics
 from airflow_rest_api.web.pages import Pages
 from airflow_rest_api.web.paths import PathTable
-from airflow_rest_api.web.validation import validator_map
+from airflow_rest_api.web.resources import Resources
 from airflow_rest_api.web.waiting import Waiting
 
 __all__ = ["StartError", "create_application", "create_mounted"]
@@ -68,35 +64,13 @@ log = logging.getLogger(__name__)
 # Where there is no secret nothing is served; with this one the rest can be looked at.
 _STAND_IN = Keys(Settings(jwt_secret="-" * settings_module.SECRET_BYTES))
 # Under which name below `/v1/` each contract can be read.
-_SERVED = {"openapi": "openapi.yaml", "legacy": "legacy.yaml"}
+_SERVED = {"openapi": "openapi.yaml", "legacy": OLD_CALLS}
 # What of Connexion's stack is used, behind our routing. Faults go up to the edge, which alone makes problems of
 # them; Swagger UI is served by `pages.py`; answers are validated where they are made, by `answers.py`.
 _STACK = (SecurityMiddleware, RequestValidationMiddleware, ContextMiddleware)
 
 # Operations that ask neither the database nor the disk: they need no worker, and a probe must not wait for one.
 _WITHOUT_BLOCKING = frozenset({"get_version", "get_liveness"})
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What the handlers of one application may ask for by name, beside what the contract passes."""
-
-    settings: Settings
-    sessions: Sessions
-    reviews: Reviews
-    metrics: Metrics
-    audit: Audit
-    idempotency: Idempotency
-    state_hash: Callable[[str], str]
-    background: Background
-    following: Following
-    sandbox: Any
-    redactor: Redactor
-
-    def by_name(self) -> dict[str, Any]:
-        """Return the resources by the names under which handlers ask for them."""
-        names = ("settings", "sessions", "reviews", "metrics", "background", "following", "sandbox")
-        return {name: getattr(self, name) for name in names}
 
 
 def create_application(*, looks_after_work: bool = False) -> ASGIApp:
@@ -134,12 +108,18 @@ def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
     if looks_after_work:
         resources.background.keep()
         resources.following.keep()
-    guarded = _guard(connexion_app, contracts, workers, resources)
+    recorder = _recorder(resources, workers)
+    application: ASGIApp = _guard(connexion_app, contracts, resources.settings, recorder)
+    old_calls = {name: old for entry in contracts for name, old in entry.old_calls.items()}
+    if old_calls:
+        identity = Identity(authenticator, settings)
+        successors = Successors(contracts[0].operations)
+        usage = Usage(resources.metrics.count_legacy_call, resources.audit)
+        around = Surroundings(settings, identity, successors, workers, recorder, usage, resources.redactor)
+        application = LegacyRouter(application, old_calls, around)
     documents = {stem: entry for stem, name in _SERVED.items() for entry in contracts if entry.name == name}
     served = {stem: (entry.document, entry.base_path) for stem, entry in documents.items()}
-    return Pages(LegacyRouter(guarded), served), lambda inner: Edge(
-        inner, resources.metrics, resources.redactor
-    )
+    return Pages(application, served), lambda inner: Edge(inner, resources.metrics, resources.redactor)
 
 
 def _settings(faults: Faults) -> Settings:
@@ -203,94 +183,30 @@ def _reviewable(document: Document, operation: Operation) -> Reviewable:
     )
 
 
-def _contracts(settings: Settings, resources: Resources, faults: Faults) -> list[_Contract]:
+def _contracts(settings: Settings, resources: Resources, faults: Faults) -> list[CompiledContract]:
     legacy = ["legacy.yaml", "legacy_security.yaml"] if settings.legacy_enabled else []
     found = [
-        faults.attempt(partial(_Contract.read, name, resources), None) for name in ["openapi.yaml", *legacy]
+        faults.attempt(partial(CompiledContract.read, name, resources), None)
+        for name in ["openapi.yaml", *legacy]
     ]
     return [entry for entry in found if entry is not None]
 
 
-class _Contract:
-    """One contract with everything compiled from it."""
-
-    def __init__(self, name: str, document: Document, resources: Resources) -> None:
-        """Compile; raises `StartError` with what is wrong with any of the operations."""
-        self.name = name
-        self.document = _named_header(document, resources.settings.http_token_header)
-        self.base_path = BASE_PATHS[name]
-        self.operations = contract.operations(document)
-        self.readers: dict[str, ArgumentReader] = {}
-        self.bodies: dict[str, BodyReader] = {}
-        self.forms: dict[str, FormReader] = {}
-        self.endpoints: dict[str, Callable[[], Any]] = {}
-        self._gate = Gate(resources.audit)
-        components = schemas.json_components(document)
-        faults = Faults()
-        for operation in self.operations:
-            faults.attempt(partial(self._compile, operation, components, resources), None)
-        faults.refuse()
-
-    @classmethod
-    def read(cls, name: str, resources: Resources) -> _Contract:
-        """Read the contract from its files and compile it."""
-        return cls(name, contract.load(name), resources)
-
-    def admit_unread(self, exchange: Exchange) -> None:
-        """Raise what is raised of a caller who may not call the operation, before its form is read."""
-        operation = next(one for one in self.operations if one.operation_id == exchange.operation_id)
-        self._gate.admit_unread(operation, exchange)
-
-    def _compile(self, operation: Operation, components: Mapping[str, Any], resources: Resources) -> None:
-        unsupported = list(routing.refuse_unsupported(self.document, operation))
-        if unsupported:
-            raise StartError(unsupported)
-        name, definition = operation.operation_id, operation.definition
-        self.readers[name] = ArgumentReader(self.document, operation, components)
-        if operation.body_type == contract.FORM:
-            most = most_bytes(resources.settings, operation.body_limit)
-            self.forms[name] = FormReader(self.document, definition["requestBody"], components, most)
-        elif "requestBody" in definition:
-            self.bodies[name] = BodyReader(definition["requestBody"], components)
-        self.endpoints[name] = self._endpoint(operation, components, resources)
-
-    def _endpoint(
-        self, operation: Operation, components: Mapping[str, Any], resources: Resources
-    ) -> Callable[[], Any]:
-        validate = resources.settings.validate_responses
-        writer = AnswerWriter(
-            self.document,
-            operation,
-            components,
-            resources.redactor,
-            keyed_hash=resources.state_hash,
-            validate=validate,
-        )
-        reader = self.readers[operation.operation_id]
-        endpoint = routing.Endpoint(
-            operation, reader, writer, self._gate, resources.idempotency, resources.by_name()
-        )
-        return endpoint.answer
+def _recorder(resources: Resources, workers: Workers) -> Recorder:
+    refusals = Refusals(resources.metrics.audit_failures.inc, resources.redactor)
+    return Recorder(resources.audit, refusals, workers)
 
 
-def _named_header(document: Document, name: str) -> Document:
-    """Put the configured name of the header token into the contract."""
-    scheme = document["components"].get("securitySchemes", {}).get("httpToken")
-    if scheme is not None:
-        document["components"]["securitySchemes"]["httpToken"] = {**scheme, "name": name}
-    return document
-
-
-def _guard(application: ASGIApp, contracts: list[_Contract], workers: Workers, resources: Resources) -> Guard:
+def _guard(
+    application: ASGIApp, contracts: list[CompiledContract], settings: Settings, recorder: Recorder
+) -> Guard:
     table = PathTable((entry.base_path, entry.document, entry.operations) for entry in contracts)
     operations = guard.by_place((entry.base_path, entry.operations) for entry in contracts)
-    limits = BodyLimits(resources.settings)
-    refusals = Refusals(resources.metrics.audit_failures.inc, resources.redactor)
-    return Guard(application, table, operations, limits, Recorder(resources.audit, refusals, workers))
+    return Guard(application, table, operations, BodyLimits(settings), recorder)
 
 
 def _connexion(
-    contracts: list[_Contract], authenticator: Authenticator, workers: Workers, settings: Settings
+    contracts: list[CompiledContract], authenticator: Authenticator, workers: Workers, settings: Settings
 ) -> ASGIApp:
     app = connexion.FlaskApp(
         "airflow_rest_api",
@@ -301,16 +217,15 @@ def _connexion(
     # FlaskApp offers no option for its bridge (Connexion 3.3, issue 1979).
     asked = Waiting(watching.finished, workers).asked
     app._middleware_app.asgi_app = Bridge(app.app.wsgi_app, workers, _WITHOUT_BLOCKING, asked, sources.look)
+    credentials = security_map(authenticator, workers, settings.http_token_header)
     for entry in contracts:
         app.add_api(
             routing.for_connexion(entry.document),
             base_path=entry.base_path,
             name=entry.base_path,
             resolver=routing.OperationResolver(entry.endpoints),
-            validator_map=validator_map(
-                entry.readers, entry.bodies, entry.forms, partial(workers.run, entry.admit_unread)
-            ),
-            security_map=security_map(authenticator, workers, settings.http_token_header),
+            validator_map=entry.validators(workers),
+            security_map=identified_map() if entry.old_calls else credentials,
         )
     # Connexion builds its stack at the first request, and answers later ones from half of it if that failed.
     app.middleware.app, app.middleware.middleware_stack = app.middleware._build_middleware_stack()

@@ -92,6 +92,7 @@ class ArgumentReader:
         self, document: contract.Document, operation: contract.Operation, components: Mapping[str, Any]
     ) -> None:
         """Compile the parameters of ``operation``."""
+        self.takes_body = "requestBody" in operation.definition
         known = [_compiled(entry, components) for entry in contract.parameters(document, operation)]
         self._path = [entry for entry in known if entry.place == "path"]
         self._query = {entry.name: entry for entry in known if entry.place == "query"}

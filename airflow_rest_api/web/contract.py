@@ -218,7 +218,7 @@ def _operation(document: Document, path: str, method: str, definition: Mapping[s
         media_types=tuple(answer.get("content", {})),
         access=None if access is None else tuple(access),
         anonymous=not security or {} in security,
-        read_only=method in ("get", "head") or definition.get("x-read-only") is True,
+        read_only=definition.get("x-read-only", method in ("get", "head")),
         definition=definition,
         dry_run_default=_dry_run_default(document, definition),
         body_limit=definition.get("x-body-limit", "max_body_kib"),

@@ -65,5 +65,21 @@ def security_map(authenticator: Authenticator, workers: Workers, header_name: st
     return {"bearer": BearerHandler, "apiKey": HeaderHandler}
 
 
+def identified_map() -> dict[str, type]:
+    """Return the handlers of the same schemes for old calls, of which the router has asked who calls."""
+
+    async def identified(request: ConnexionRequest) -> Any:
+        caller = exchange.of(request.scope).caller
+        return NO_VALUE if caller is None else {"sub": caller}
+
+    class Handler(AbstractSecurityHandler):
+        """Either scheme."""
+
+        def get_fn(self, security_scheme: dict[str, Any], required_scopes: list[str]) -> Check:
+            return identified
+
+    return {"bearer": Handler, "apiKey": Handler}
+
+
 def _again(authenticator: Authenticator, credentials: Credentials) -> Caller:
     return authenticator.remembered(credentials) or authenticator.identify(credentials)

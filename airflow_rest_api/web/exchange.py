@@ -11,6 +11,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_rest_api.legacy.calls import Call
+    from airflow_rest_api.legacy.pending import Pending
     from airflow_rest_api.services.caller import Caller
     from airflow_rest_api.web.paths import Found
     from airflow_rest_api.web.waiting import Watched
@@ -47,6 +49,11 @@ class Exchange:
     caller: Caller | None = None
     refusal: Exception | None = None
     watched: Watched | None = None
+    # How many seconds the answer may wait for what is watched.
+    patience: float = 0.0
+    # An old call, and what makes its answer when it has waited.
+    call: Call | None = None
+    pending: Pending | None = None
     bearer: str | None = field(default=None, repr=False)
     identify_again: Callable[[], Caller] | None = field(default=None, repr=False)
     closing: ExitStack = field(default_factory=ExitStack, repr=False)

@@ -23,7 +23,7 @@ def call_of(operation: Operation, exchange: Exchange, owner: str | None = None) 
     fields = exchange.body if isinstance(exchange.body, dict) else {}
     named = {name: fields[name] for name in BODY_NAMES if name in fields}
     return Call(
-        event=operation.operation_id,
+        event=exchange.call.name if exchange.call else operation.operation_id,
         request_id=exchange.request_id,
         client=exchange.client,
         owner=caller.name if caller else owner,

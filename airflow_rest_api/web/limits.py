@@ -38,22 +38,26 @@ class BodyLimits:
 
     def admit(self, operation: Operation, scope: Scope, receive: Receive) -> Receive:
         """Return a `receive` that keeps the limit; raises `BodyTooLarge` on the announced length, unread."""
-        headers: Mapping[bytes, bytes] = dict(scope["headers"])
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise UnsupportedEncoding
-        most = most_bytes(self._settings, operation.body_limit)
         framing = FRAMING_BYTES if operation.body_type == contract.FORM else 0
-        if b"transfer-encoding" in headers:
-            # Of the wire, and no matter of the layers behind: they would look for chunks.
-            scope["headers"] = [entry for entry in scope["headers"] if entry[0] != b"transfer-encoding"]
-            return _Paced(receive, most, framing)
-        announced = headers.get(b"content-length", b"0")
-        if not announced.isdigit():
-            raise errors.Malformed("The Content-Length is not a number.")
-        # Python refuses to read a number of thousands of digits.
-        if len(announced) > _MOST_DIGITS or int(announced) > most + framing:
-            raise BodyTooLarge(most)
-        return receive if announced == b"0" else _Paced(receive, most, framing)
+        return admit_body(scope, receive, most_bytes(self._settings, operation.body_limit), framing)
+
+
+def admit_body(scope: Scope, receive: Receive, most: int, framing: int) -> Receive:
+    """Return a `receive` that takes a body of at most so many bytes; raises `BodyTooLarge` on the announced length."""
+    headers: Mapping[bytes, bytes] = dict(scope["headers"])
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedEncoding
+    if b"transfer-encoding" in headers:
+        # Of the wire, and no matter of the layers behind: they would look for chunks.
+        scope["headers"] = [entry for entry in scope["headers"] if entry[0] != b"transfer-encoding"]
+        return _Paced(receive, most, framing)
+    announced = headers.get(b"content-length", b"0")
+    if not announced.isdigit():
+        raise errors.Malformed("The Content-Length is not a number.")
+    # Python refuses to read a number of thousands of digits.
+    if len(announced) > _MOST_DIGITS or int(announced) > most + framing:
+        raise BodyTooLarge(most)
+    return receive if announced == b"0" else _Paced(receive, most, framing)
 
 
 def most_bytes(settings: Settings, name: str) -> int:

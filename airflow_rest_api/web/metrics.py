@@ -52,6 +52,13 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._legacy_calls = Counter(
+            "airflow_rest_api_legacy_calls",
+            "Calls of the old plugins, by name and dialect.",
+            ("api", "dialect"),
+            registry=self._registry,
+        )
+
         self._known: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     @contextmanager
@@ -71,6 +78,10 @@ class Metrics:
             known = self._requests.labels(operation, str(status)), self._seconds.labels(operation)
             self._known[operation, status] = known
         return known
+
+    def count_legacy_call(self, api: str, dialect: str) -> None:
+        """Count a call of an old plugin by its name and dialect."""
+        self._legacy_calls.labels(api, dialect).inc()
 
     def text(self) -> str:
         """Return all metrics in the text format."""

@@ -12,6 +12,7 @@ import orjson
 from connexion.exceptions import ProblemException
 from starlette.exceptions import HTTPException
 
+from airflow_rest_api.legacy.failures import OldFailure
 from airflow_rest_api.services import errors
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,11 @@ _SENTENCES = {
 def _of_refusal(refusal: errors.Refusal) -> Problem:
     headers = _headers(refusal)
     members = {name: value for name, value in refusal.members.items() if name != "presented"}
-    status = next(status for branch, status in _STATUS if isinstance(refusal, branch))
+    status = (
+        refusal.status
+        if isinstance(refusal, OldFailure)
+        else next(status for branch, status in _STATUS if isinstance(refusal, branch))
+    )
     return Problem(status, refusal.code, refusal.title, refusal.detail, members, headers)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import flask
 import orjson
@@ -21,6 +21,7 @@ from connexion.uri_parsing import OpenAPIURIParser
 from starlette.types import ASGIApp, Receive, Scope, Send
 from werkzeug.routing import PathConverter
 
+from airflow_rest_api.legacy.pending import Pending
 from airflow_rest_api.security import access
 from airflow_rest_api.services import watching
 from airflow_rest_api.services.retries import Kept
@@ -37,13 +38,12 @@ from airflow_rest_api.web import (
     waiting,
 )
 from airflow_rest_api.web.answers import AnswerWriter
-from airflow_rest_api.web.arguments import ArgumentReader
 from airflow_rest_api.web.gate import Gate
 from airflow_rest_api.web.idempotency import Idempotency
 
 HANDLERS = "airflow_rest_api.handlers"
 # What a handler may ask for beside the contract's parameters.
-_EXTRAS = ("body", "caller", "media_type", "bearer", "client", "precondition")
+_EXTRAS = ("body", "caller", "media_type", "bearer", "client", "precondition", "call")
 # Parameters that the frame itself carries out.
 _OF_THE_FRAME = frozenset(
     {idempotency.ARGUMENT, preconditions.READER, preconditions.WRITER, waiting.ARGUMENT}
@@ -54,13 +54,25 @@ class HandlerError(Exception):
     """An operation has no handler, or one that does not take what the contract passes; one line each."""
 
 
+class Arguments(Protocol):
+    """What a handler is given of a request."""
+
+    @property
+    def names(self) -> list[str]:
+        """The arguments, by the names of the handler's parameters."""
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether the body is one more."""
+
+
 class Endpoint:
     """One operation, ready to be called in a worker thread."""
 
     def __init__(
         self,
         operation: contract.Operation,
-        reader: ArgumentReader,
+        reader: Arguments,
         writer: AnswerWriter,
         gate: Gate,
         repetitions: Idempotency,
@@ -75,7 +87,7 @@ class Endpoint:
         self._gate = gate
         self._idempotency = repetitions
         self._handler = _handler(operation)
-        self._extras, wanted = _extras(operation, self._handler, reader.names, resources)
+        self._extras, wanted = _extras(operation, self._handler, reader, resources)
         self._resources = {name: resources[name] for name in wanted}
 
     def answer(self, **_: Any) -> flask.Response:
@@ -89,6 +101,8 @@ class Endpoint:
 
     def _answered(self, current: exchange.Exchange) -> flask.Response:
         self._gate.admit(self._operation, current)
+        if current.pending is not None:
+            return self._continued(current, current.pending)
         key = current.arguments.get(idempotency.ARGUMENT)
         if key is None:
             return self._carry_out(current)
@@ -109,9 +123,26 @@ class Endpoint:
                 return self._writer.follow(
                     result, followed, partial(self._gate.admit_again, self._operation, current)
                 )
+            if isinstance(result, Pending):
+                return self._put_off(current, result)
             current.watched = waiting.watched(self._operation, current.arguments, result)
+            current.patience = current.arguments.get(waiting.ARGUMENT) or 0
             answer = self._writer.write(result, media_type, current.arguments.get(preconditions.READER))
         return self._located(answer, current, result)
+
+    def _put_off(self, current: exchange.Exchange, pending: Pending) -> flask.Response:
+        """Let an answer wait; the response that stands in for it is never sent."""
+        current.pending = pending
+        current.patience += pending.seconds
+        current.watched = waiting.Watched(pending.kind, pending.key, pending.terminal)
+        return flask.Response(status=self._operation.status)
+
+    def _continued(self, current: exchange.Exchange, pending: Pending) -> flask.Response:
+        current.pending = current.watched = None
+        result = pending.then()
+        if isinstance(result, Pending):
+            return self._put_off(current, result)
+        return self._writer.write(result, self._writer.only)
 
     def _replayed(self, kept: Kept, current: exchange.Exchange) -> flask.Response:
         answer = self._idempotency.replay(kept)
@@ -135,6 +166,7 @@ class Endpoint:
             "media_type": media_type,
             "bearer": current.bearer,
             "client": current.client,
+            "call": current.call,
             "precondition": self._writer.expected(current.arguments.get(preconditions.WRITER)),
         }
         return {name: known[name] for name in self._extras}
@@ -155,15 +187,18 @@ def _handler(operation: contract.Operation) -> Callable[..., Any]:
 
 
 def _extras(
-    operation: contract.Operation, handler: Callable[..., Any], names: list[str], resources: Mapping[str, Any]
+    operation: contract.Operation,
+    handler: Callable[..., Any],
+    reader: Arguments,
+    resources: Mapping[str, Any],
 ) -> tuple[list[str], list[str]]:
     """Return which extras and resources the handler asks for, after checking that it takes the parameters."""
     signature = inspect.signature(handler)
     extras = [name for name in _EXTRAS if name in signature.parameters]
-    if "requestBody" in operation.definition and "body" not in extras:
+    if reader.takes_body and "body" not in extras:
         extras.append("body")
     wanted = [name for name in resources if name in signature.parameters]
-    passed = [name for name in names if name not in _OF_THE_FRAME]
+    passed = [name for name in reader.names if name not in _OF_THE_FRAME]
     try:
         signature.bind(**dict.fromkeys([*passed, *extras, *wanted]))
     except TypeError as fault:
@@ -278,13 +313,18 @@ def _kinds(operation: contract.Operation) -> Iterator[str]:
         yield f"the operation '{operation.operation_id}' waits for '{rule.get('kind')}', which nobody watches"
 
 
-def refuse_unsupported(document: contract.Document, operation: contract.Operation) -> Iterator[str]:
-    """Yield what in the definition of an operation this frame does not carry out."""
+def refuse_unasked(operation: contract.Operation, names: Iterable[str]) -> Iterator[str]:
+    """Yield what of an operation's rules of access could not be asked; ``names`` are its parameters."""
     if operation.access is None and not operation.anonymous:
         yield f"the operation '{operation.operation_id}' has no x-airflow-access"
-    names = [entry["name"] for entry in contract.parameters(document, operation)]
     for name in access.unknown(operation.access or (), names):
         yield f"the x-airflow-access of '{operation.operation_id}' has {name}, which is unknown"
+
+
+def refuse_unsupported(document: contract.Document, operation: contract.Operation) -> Iterator[str]:
+    """Yield what in the definition of an operation this frame does not carry out."""
+    names = [entry["name"] for entry in contract.parameters(document, operation)]
+    yield from refuse_unasked(operation, names)
     for name in locations.unknown(document, operation):
         yield f"the {locations.EXTENSION} of '{operation.operation_id}' has {name}, which the answer has not"
     if operation.audited_when is not None and operation.audited_when not in names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from connexion.datastructures import MediaTypeDict
@@ -75,6 +75,24 @@ def validator_map(
 
     readers = MediaTypeDict({contract.JSON: BodyValidator, contract.FORM: FormValidator})
     return {"parameter": ParameterValidator, "body": readers}
+
+
+def passing_map(media_types: Iterable[str]) -> dict[str, Any]:
+    """Return the validators of an API of which requests are read before they come to Connexion."""
+
+    class Passing:
+        """Takes what Connexion passes, and leaves it."""
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            """Take what Connexion passes."""
+
+        def validate(self, scope: Scope) -> None:
+            """Leave the arguments as they were read."""
+
+        async def wrap_receive(self, receive: Receive, *, scope: Scope) -> tuple[Receive, Scope]:
+            return receive, scope
+
+    return {"parameter": Passing, "body": MediaTypeDict(dict.fromkeys(media_types, Passing))}
 
 
 def _lowered(name: bytes, value: bytes) -> tuple[bytes, bytes]:

@@ -118,7 +118,7 @@ class Waiting:
         gone = asyncio.ensure_future(disconnected(receive))
         try:
             while current.watched is not None:
-                left = begin + current.arguments[ARGUMENT] - asyncio.get_running_loop().time()
+                left = begin + current.patience - asyncio.get_running_loop().time()
                 if left <= 0:
                     break
                 await self._until_ended(current.watched, gone, left)

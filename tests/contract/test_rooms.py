@@ -44,6 +44,11 @@ SHARED_WITH_WEB = (
     ),
     *("files.uploads", "files.downloads"),
 )
+# What of the old calls stands in the web frame: it reads requests and asks who sends them.
+LEGACY_FRAME = [
+    f"{PRODUCT}.legacy.{name}"
+    for name in ("arguments", "catalogue", "dialects", "identity", "router", "successors", "usage")
+]
 # The work of the tag Security is done in the security room: logging in, and telling what a caller may do.
 SECURITY_SERVICES = [f"{PRODUCT}.security.{name}" for name in ("sessions", "reviews")]
 
@@ -82,6 +87,8 @@ def allowed(module: str, name: str) -> bool:
     where = room(module)
     if within(name, "handlers", f"{PRODUCT}.handlers", *PRIVATE_TO_AIRFLOW):
         return False
+    if module in LEGACY_FRAME:
+        where = "web_of_legacy"
     if within(name, "airflow") and where not in AIRFLOW_ROOMS and module not in AIRFLOW_MODULES:
         return False
     return not within(name, *closed_to(where)) or within(name, *open_to(where))
@@ -101,9 +108,10 @@ def closed_to(where: str) -> list[str]:
         "sandbox": ["web", "security", "services", "storage", "legacy", "trial", "supervision"],
         "trial": ["web", "security", "services", "storage", "legacy", "supervision"],
         "supervision": ["web", "security", "services", "storage", "legacy", "trial"],
+        "legacy": ["web", "security", "storage", "sandbox", "trial", "supervision"],
         "log_server": ["web", "security", "services", "storage", "legacy", "sandbox", "trial", "supervision"],
     }
-    frames = WEB_FRAMES if where in ("handlers", "services", "storage") else ()
+    frames = WEB_FRAMES if where in ("handlers", "services", "storage", "legacy") else ()
     return [*(f"{PRODUCT}.{name}" for name in rooms.get(where, [])), *frames]
 
 
