@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_rest_api.legacy import instants
-from airflow_rest_api.legacy.calls import Call
+from airflow_rest_api.legacy.calls import Call, Json
 from airflow_rest_api.legacy.clairvoyant import backfills, clearing, task_running, task_testing
 from airflow_rest_api.legacy.pending import Pending
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
-
-Json = dict[str, Any]
 
 
 def run(
@@ -58,6 +54,7 @@ def backfill(
     call: Call,
     caller: Caller,
     dag_id: str,
+    *,
     task_regex: str | None,
     start_date: str | None,
     end_date: str | None,
@@ -72,6 +69,7 @@ def clear(
     call: Call,
     caller: Caller,
     dag_id: str,
+    *,
     task_regex: str | None,
     start_date: str | None,
     end_date: str | None,

@@ -119,9 +119,10 @@ class Waiting:
         try:
             while current.watched is not None:
                 left = begin + current.patience - asyncio.get_running_loop().time()
-                if left <= 0:
+                # What stands in for an answer that was put off is never sent, however late it is.
+                if left <= 0 and current.pending is None:
                     break
-                await self._until_ended(current.watched, gone, left)
+                await self._until_ended(current.watched, gone, max(left, 0))
                 if gone.done():
                     return None
                 answer = await ask()

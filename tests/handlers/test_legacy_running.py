@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from unittest import mock
@@ -17,6 +17,7 @@ from airflow_rest_api.legacy.clairvoyant import backfills, task_running, task_te
 from airflow_rest_api.services import errors, task_test
 from airflow_rest_api.services.database import unit_of_work
 from airflow_rest_api.services.kinds import KINDS
+from airflow_rest_api.services.runs import scheduling_forecast
 from tests.conftest import application, in_process
 from tests.handlers.test_backfill import runs_of, set_runs
 from tests.support import old_calls
@@ -27,7 +28,6 @@ pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database
 
 MARCH = datetime(2026, 3, 1, tzinfo=timezone.utc)
 DATE = "2026-03-01T00:00:00+00:00"
-SHORT = 0.3
 TESTED = {"dag_id": "etl", "task_id": "load.orders", "execution_date": "2026-03-01"}
 DATES = {"dag_id": DAILY, "start_date": "2026-02-01", "end_date": "2026-02-03"}
 
@@ -36,7 +36,7 @@ DATES = {"dag_id": DAILY, "start_date": "2026-02-01", "end_date": "2026-02-03"}
 def impatient(monkeypatch):
     """Nobody schedules in these tests, so that nothing ends by itself."""
     for module in (task_running, backfills):
-        monkeypatch.setattr(module, "SECONDS", SHORT)
+        monkeypatch.setattr(module, "SECONDS", 0)
 
 
 @pytest.fixture
@@ -56,6 +56,15 @@ def without(monkeypatch):
         monkeypatch.setattr(AirflowPermissions, "require_dag", require)
 
     return take
+
+
+@pytest.fixture(scope="module")
+def able(token):
+    """Old calls to a service that has tests switched on."""
+    with mock.patch.dict(os.environ, {"AIRFLOW__REST_API__TEST_ENABLED": "True"}):
+        built = application()
+    with in_process(built) as http:
+        yield old_calls.OldCalls(http, token)
 
 
 def printed(answer):
@@ -78,11 +87,20 @@ def states(rest, run):
     return {entry["task_id"]: entry["state"] for entry in found}
 
 
-def later(seconds, change):
+@contextmanager
+def meanwhile(change):
     """Do something while somebody waits."""
-    timer = threading.Timer(seconds, change)
-    timer.start()
-    return timer
+    with ThreadPoolExecutor(1) as pool:
+        changed = pool.submit(change)
+        yield
+        changed.result()
+
+
+def until(is_so):
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def set_state(run, task_id, state):
@@ -97,6 +115,12 @@ def set_state(run, task_id, state):
 
 def newest(rest):
     return rest.get("/backfills", params={"order_by": "-id"}).json()["backfills"][0]
+
+
+def made(rest):
+    """The number of the backfill of the daily DAG, as soon as there is one."""
+    until(lambda: newest(rest)["dag_id"] == DAILY)
+    return newest(rest)["id"]
 
 
 def complete(backfill_id):
@@ -155,26 +179,24 @@ class TestRun:
 
     @pytest.mark.parametrize("flag", ["ignore_dependencies", "ignore_all_dependencies"])
     def test_one_that_waits_for_others_is_left_alone_unless_told_otherwise(self, rest, run, made, flag):
-        here = made(task_states={"first": "running"})
+        here = made(DAILY, task_states={"runme_0": "running"})
         for more in ({}, {"force": "on"}, {"ignore_depends_on_past": "on"}):
-            stdout, stderr = printed(run("second", **more))
+            stdout, stderr = printed(run("run_after_loop", DAILY, **more))
             assert stdout == ""
             assert "dependency 'Trigger Rule' FAILED: " in stderr
-        assert states(rest, here)["second"] is None
-        assert printed(run("second", **{flag: "on"}))[0].endswith("\nsuccess\n")
+        assert states(rest, here)["run_after_loop"] is None
+        assert printed(run("run_after_loop", DAILY, **{flag: "on"}))[0].endswith("\nscheduled\n")
 
-    def test_the_past_holds_a_task_unless_told_otherwise(self, rest, new_run, old):
-        day = timedelta(days=1)
-        done = {"start": "success", "load.orders": "success", "load.customers": "success"}
-        for date in (MARCH, MARCH + day):
-            new_run("etl", logical_date=date, state="running", task_states=done)
-        query = {"dag_id": "etl", "task_id": "check", "execution_date": "2026-03-02"}
-        assert "'Previous Dagrun State' FAILED: " in printed(old("clairvoyant", "run", query))[1]
-        forced = printed(old("clairvoyant", "run", {**query, "ignore_depends_on_past": "on"}))
-        assert forced == (
-            "Running <TaskInstance: etl.check 2026-03-02T00:00:00+00:00 [success]>\nsuccess\n",
-            "",
+    def test_the_past_holds_a_task_unless_told_otherwise(self, run, made, monkeypatch):
+        past = {"name": "Previous Dagrun State", "reason": "it failed yesterday"}
+        forecast = scheduling_forecast.Forecast(is_executed=True, unmet=[past])
+        monkeypatch.setattr(scheduling_forecast, "of", lambda *_: forecast)
+        made(DAILY)
+        assert printed(run("runme_0", DAILY))[1] == (
+            f"Dependencies not met for <TaskInstance: {DAILY}.runme_0 {DATE} [None]>, dependency 'Previous Dagrun "
+            "State' FAILED: it failed yesterday"
         )
+        assert printed(run("runme_0", DAILY, ignore_depends_on_past="on"))[0].endswith("\nscheduled\n")
 
     @pytest.mark.parametrize(
         ("state", "trouble"),
@@ -188,14 +210,16 @@ class TestRun:
             ),
         ],
     )
-    def test_its_end_is_waited_for(self, monkeypatch, run, made, state, trouble):
+    def test_its_end_is_waited_for(self, monkeypatch, rest, run, made, state, trouble):
         monkeypatch.setattr(task_running, "SECONDS", 60)
         here = made("etl", task_states={"start": "success"})
-        timer = later(0.4, lambda: set_state(here, "load.orders", state))
-        begin = time.monotonic()
-        stdout, stderr = printed(run("load.orders", "etl"))
-        timer.join()
-        assert 0.4 < time.monotonic() - begin < 30
+
+        def end():
+            until(lambda: states(rest, here)["load.orders"] == "scheduled")
+            set_state(here, "load.orders", state)
+
+        with meanwhile(end):
+            stdout, stderr = printed(run("load.orders", "etl"))
         assert stdout == f"Running <TaskInstance: etl.load.orders {DATE} [scheduled]>\n{state}\n"
         assert stderr == trouble.format(run=here.dag_run_id)
 
@@ -263,9 +287,7 @@ class TestRun:
         assert "no task 'nothing'" in printed(run("nothing"))[1]
         for date in ("yesterday", "2026-13-01", "9" * 60):
             assert "execution_date" in printed(run("alone", execution_date=date))[1]
-        assert runs_of(rest, "manual", "2020-01-01T00:00:00Z", "2030-01-01T00:00:00Z").keys() <= {
-            "2026-01-01"
-        }
+        assert runs_of(rest, "manual", DATE, "2036-01-01T00:00:00Z") == {}
 
     def test_who_may_not_is_refused_and_nothing_is_done(self, rest, old, run, without):
         query = {"dag_id": "manual", "task_id": "alone", "execution_date": DATE}
@@ -284,14 +306,6 @@ class TestRun:
 
 
 class TestTest:
-    @pytest.fixture(scope="class")
-    def able(self, token):
-        """Old calls to a service that has tests switched on."""
-        with mock.patch.dict(os.environ, {"AIRFLOW__REST_API__TEST_ENABLED": "True"}):
-            built = application()
-        with in_process(built) as http:
-            yield old_calls.OldCalls(http, token)
-
     @pytest.fixture
     def tried(self, monkeypatch):
         """What the tests are asked for, which are not carried out: each writes a line, and fails where told."""
@@ -300,7 +314,7 @@ class TestTest:
         def carry_out(request, report):
             asked.append(request)
             report.text("a line\n")
-            time.sleep(3 * SHORT if request["params"].get("slow") else 0)
+            time.sleep(1 if request["params"].get("slow") else 0)
             if request["params"].get("fails"):
                 raise task_test.TaskTestFailed("It failed.")
             return {"task_state": "success"}
@@ -337,7 +351,7 @@ class TestTest:
         assert printed(told) == ("a line\n", "It failed.")
 
     def test_what_goes_on_when_the_time_is_up_is_named(self, able, tried, monkeypatch):
-        monkeypatch.setattr(task_testing, "PATIENCE", SHORT)
+        monkeypatch.setattr(task_testing, "PATIENCE", 0.3)
         stdout, stderr = printed(able("clairvoyant", "test", {**TESTED, "task_params": '{"slow": true}'}))
         assert stdout == "a line\n"
         assert stderr.startswith("The test goes on as the operation '")
@@ -396,16 +410,20 @@ class TestBackfill:
         monkeypatch.setattr(backfills, "SECONDS", 60)
 
         def end():
+            number = made(rest)
             set_runs(["success", "failed", "success"])
             (run,) = runs_of(rest, DAILY, last="2026-02-02T00:00:00Z", first="2026-02-02T00:00:00Z").values()
             set_state(Run(DAILY, run["dag_run_id"]), "runme_1", "failed")
 
-        timers = [later(0.5, end), later(1.2, lambda: complete(newest(rest)["id"]))]
-        begin = time.monotonic()
-        stdout, stderr = printed(backfill(**DATES))
-        for timer in timers:
-            timer.join()
-        assert 1.2 < time.monotonic() - begin < 30
+            # The scheduler notices only after a while.
+            time.sleep(0.7)
+            complete(number)
+            completed.append(time.monotonic())
+
+        completed = []
+        with meanwhile(end):
+            stdout, stderr = printed(backfill(**DATES))
+            assert completed
         assert stdout == (
             "[backfill progress] | finished run 3 of 3 | running: 0 | succeeded: 2 | failed: 1 | skipped: 0\n"
             "Backfill done. Exiting.\n"
@@ -416,10 +434,9 @@ class TestBackfill:
         )
 
     def test_runs_that_fail_without_a_task_are_counted(self, monkeypatch, rest, backfill):
-        monkeypatch.setattr(backfills, "SECONDS", 1)
-        timer = later(0.2, lambda: rest.put(f"/backfills/{newest(rest)['id']}/cancel"))
-        stdout, stderr = printed(backfill(**DATES))
-        timer.join()
+        monkeypatch.setattr(backfills, "SECONDS", 60)
+        with meanwhile(lambda: rest.put(f"/backfills/{made(rest)}/cancel")):
+            stdout, stderr = printed(backfill(**DATES))
         assert stdout.endswith("failed: 3 | skipped: 0\nBackfill done. Exiting.\n")
         assert stderr == "Of the runs 3 failed without a failed task."
 

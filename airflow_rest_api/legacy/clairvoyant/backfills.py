@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from airflow_rest_api.legacy import instants
-from airflow_rest_api.legacy.calls import Call
+from airflow_rest_api.legacy.calls import Call, Json
 from airflow_rest_api.legacy.clairvoyant import instance_names, standstill, task_patterns
 from airflow_rest_api.legacy.failures import Printed
 from airflow_rest_api.legacy.pending import Pending
@@ -19,8 +18,6 @@ from airflow_rest_api.services.backfills.backfill_refusals import (
     NoBackfillRunsToCreate,
 )
 from airflow_rest_api.services.caller import Caller
-
-Json = dict[str, Any]
 
 SECONDS = 300
 _NO_DATES = "No run dates were found for the given dates and dag interval.\n"

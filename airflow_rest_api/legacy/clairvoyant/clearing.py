@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from airflow_rest_api.legacy import instants
-from airflow_rest_api.legacy.calls import Call
+from airflow_rest_api.legacy.calls import Call, Json
 from airflow_rest_api.legacy.clairvoyant import task_patterns
 from airflow_rest_api.legacy.failures import Printed
 from airflow_rest_api.services import task
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.runs import run_dates
 from airflow_rest_api.services.task_instances import task_instance_clearing
-
-Json = dict[str, Any]
 
 _NOTHING = "Nothing to clear.\n"
 

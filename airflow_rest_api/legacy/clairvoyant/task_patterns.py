@@ -23,7 +23,7 @@ def matching(pattern: str, task_ids: Iterable[str]) -> list[str]:
     if len(pattern) > MOST_CHARACTERS:
         raise Printed(f"error: argument task_regex: longer than {MOST_CHARACTERS} characters")
     try:
-        found = jsonschema_rs.Draft7Validator({"pattern": pattern}, pattern_options=_ENGINE)
+        found = jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=_ENGINE)
     except ValueError:
         raise Printed(
             f"error: argument task_regex: invalid regular expression: {pattern!r} (there is no look-around and no "

@@ -7,9 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
 
-from airflow_rest_api.legacy.calls import Call
+from airflow_rest_api.legacy.calls import Call, Json
 from airflow_rest_api.legacy.clairvoyant import instance_names, standstill
 from airflow_rest_api.legacy.failures import Printed
 from airflow_rest_api.legacy.pending import Pending
@@ -18,8 +17,6 @@ from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.runs import run_dates
 from airflow_rest_api.services.task_instances import task_instance_changes as changes
 from airflow_rest_api.services.task_instances import task_instance_running as running
-
-Json = dict[str, Any]
 
 SECONDS = 300
 # The old command made one try: one that failed and has others before it is an end, too.

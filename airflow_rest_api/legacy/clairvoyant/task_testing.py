@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from airflow_rest_api.legacy import instants
-from airflow_rest_api.legacy.calls import Call
+from airflow_rest_api.legacy.calls import Call, Json
 from airflow_rest_api.legacy.failures import Printed
 from airflow_rest_api.legacy.pending import Pending
 from airflow_rest_api.services import json_texts, masks, operation, task_test
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.runs import run_dates
-
-Json = dict[str, Any]
 
 # The old command knew no bound: the longest that a test may take, and some time for those before it.
 SECONDS = 3600

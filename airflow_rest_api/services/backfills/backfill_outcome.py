@@ -44,7 +44,8 @@ def _made_by(backfill_id: Any) -> ColumnElement[bool]:
     members = select(_MEMBER.dag_run_id).where(
         _MEMBER.backfill_id == backfill_id, _MEMBER.exception_reason.is_(None)
     )
-    return RUN.c.id.in_(members)
+    is_made: ColumnElement[bool] = RUN.c.id.in_(members)
+    return is_made
 
 
 def _failed(session: Session, backfill_id: int) -> list[Entry]:
