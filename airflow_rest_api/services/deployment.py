@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -105,16 +105,19 @@ def deploy_dag(
     precondition: Precondition,
     following: Following,
     workshop: Workshop,
+    accept: Callable[[Order], None] = lambda _: None,
 ) -> Entry:
     """Check what a form sends, store it where Airflow takes its files from, and follow it until it is served.
 
-    Raises what `submitted`, `deployment_orders.made` and `deployment_storing.store` raise: then nothing was stored.
+    Raises what `submitted`, `deployment_orders.made` and `deployment_storing.store` raise, and what ``accept`` raises
+    at the order that all was well with: then nothing was stored.
     """
     began, (new_id, is_repeated) = datetime.now(timezone.utc), planned()
     if is_repeated:
         return deployment_storing.again(new_id)
     with submitted(form, max_file_kib=workshop.max_file_kib) as submission:
         order = deployment_orders.made(form, submission, caller=client.caller, sandbox=workshop.sandbox)
+        accept(order)
         expected = Expectation(force=bool(form.get("force")), precondition=precondition)
         entry = deployment_storing.store(new_id, order, client.origin(began), submission.bundle, expected)
     following.run()

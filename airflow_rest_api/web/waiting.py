@@ -119,10 +119,10 @@ class Waiting:
         try:
             while current.watched is not None:
                 left = begin + current.patience - asyncio.get_running_loop().time()
-                # What stands in for an answer that was put off is never sent, however late it is.
+                # What is put off has no answer yet, however long it took until it was.
                 if left <= 0 and current.pending is None:
                     break
-                await self._until_ended(current.watched, gone, max(left, 0))
+                await self._until_ended(current.watched, gone, max(left, 0.0))
                 if gone.done():
                     return None
                 answer = await ask()

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from unittest import mock
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from tests.conftest import application, in_process
-from tests.support import clients, listening, parser, processor, template
+from tests.support import clients, deployments, listening, parser, processor, template
 from tests.support.processor import source
 from tests.support.twins import assert_alike
 
@@ -117,3 +118,23 @@ def restored_afterwards(home, notebook):
     yield
     listening.events(notebook, home / "airflow.db")
     template.restore(home)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """The folder of the only bundle that Airflow takes DAGs from."""
+    with deployments.bundle_in(tmp_path / "bundle") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def able(token) -> Iterator[clients.Client]:
+    """A client of a service that may deploy; one for a module, since its sandbox takes seconds to start."""
+    with deployments.service(token) as client:
+        yield client
+
+
+@pytest.fixture
+def dag_id() -> str:
+    """The id of a DAG that nobody knows."""
+    return f"trial_{uuid4().hex[:8]}"

@@ -25,19 +25,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def folder(tmp_path):
-    with deployments.bundle_in(tmp_path / "bundle") as folder:
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def able(token):
-    """A client of a service that may deploy; one for all tests, since its sandbox takes seconds to start."""
-    with deployments.service(token) as client:
-        yield client
-
-
-@pytest.fixture
 def deploy(able, folder):
     """`deploy(data, path="etl.py", force="true", headers={…})`: the answer."""
 
@@ -49,11 +36,6 @@ def deploy(able, folder):
         return able.post("/deployments", files=form, role=role, headers=headers or {})
 
     return deploy
-
-
-@pytest.fixture
-def dag_id():
-    return f"trial_{uuid4().hex[:8]}"
 
 
 def archive(files):

@@ -17,21 +17,10 @@ NEW, OLD = b"new = 2\n", b"old = 1\n"
 
 
 @pytest.fixture
-def folder(tmp_path):
-    with deployments.bundle_in(tmp_path / "bundle") as folder:
-        yield folder
-
-
-@pytest.fixture
 def deploying(folder, restored_database, token):
     """A client of a service that may deploy."""
     with deployments.service(token) as client:
         yield client
-
-
-@pytest.fixture
-def dag_id():
-    return f"trial_{uuid4().hex[:8]}"
 
 
 def put(path="etl.py", data=NEW, dags=None, **options):

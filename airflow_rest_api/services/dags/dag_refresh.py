@@ -114,6 +114,18 @@ def refresh_all_dags(*, dry_run: bool, caller: Caller, background: Background) -
     return _begin(ALL, held, dry_run=dry_run, caller=caller, background=background)
 
 
+def refreshable(*, caller: Caller) -> list[str]:
+    """Return the DAGs that `refresh_all_dags` asks for, in order."""
+    held = _files_within(caller.permissions.dag_scope("PUT"))
+    return sorted(set().union(*held.values()))
+
+
+def ask_again(*, caller: Caller) -> None:
+    """Ask for every file once more while a refresh of all DAGs of the caller goes on."""
+    held = _files_within(caller.permissions.dag_scope("PUT"))
+    write(lambda session: parse_watch.request(session, list(held)))
+
+
 def _begin(kind: str, held: Held, *, dry_run: bool, caller: Caller, background: Background) -> Entry:
     request = _request(held, caller)
 
