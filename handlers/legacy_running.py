@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_rest_api.legacy import instants
+from typing import Any
+
 from airflow_rest_api.legacy.calls import Call, Json
 from airflow_rest_api.legacy.clairvoyant import backfills, clearing, task_running, task_testing
 from airflow_rest_api.legacy.pending import Pending
@@ -10,75 +11,24 @@ from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.caller import Caller
 
 
-def run(
-    call: Call,
-    caller: Caller,
-    dag_id: str,
-    task_id: str,
-    execution_date: str,
-    *,
-    mark_success: bool,
-    **options: bool,
-) -> Json | Pending:
+def run(call: Call, caller: Caller, **sent: Any) -> Json | Pending:
     """Run a task of the run at a date."""
-    date = instants.parse(execution_date, "execution_date")
-    place = task_running.Place(call, caller, dag_id, task_id, date)
-    return task_running.run(place, mark_success=mark_success, force=task_running.Force.of(options))
+    return task_running.run(call, caller, task_running.Wish(**sent))
 
 
-def test(
-    call: Call,
-    caller: Caller,
-    background: Background,
-    dag_id: str,
-    task_id: str,
-    *,
-    execution_date: str,
-    dry_run: bool,
-    task_params: str | None,
-) -> Json | Pending:
+def test(call: Call, caller: Caller, background: Background, **sent: Any) -> Json | Pending:
     """Test a task."""
-    return task_testing.test(
-        call,
-        caller,
-        background,
-        dag_id=dag_id,
-        task_id=task_id,
-        execution_date=execution_date,
-        dry_run=dry_run,
-        task_params=task_params,
-    )
+    return task_testing.test(call, caller, background, task_testing.Wish(**sent))
 
 
-def backfill(
-    call: Call,
-    caller: Caller,
-    dag_id: str,
-    *,
-    task_regex: str | None,
-    start_date: str | None,
-    end_date: str | None,
-    **options: bool,
-) -> Json | Pending:
+def backfill(call: Call, caller: Caller, **sent: Any) -> Json | Pending:
     """Run a DAG for dates in the past."""
-    dates = {"start_date": start_date, "end_date": end_date}
-    return backfills.backfill(call, caller, dag_id=dag_id, dates=dates, task_regex=task_regex, **options)
+    return backfills.backfill(call, caller, backfills.Wish(**sent))
 
 
-def clear(
-    call: Call,
-    caller: Caller,
-    dag_id: str,
-    *,
-    task_regex: str | None,
-    start_date: str | None,
-    end_date: str | None,
-    execution_date: str | None,
-    **options: bool,
-) -> Json:
-    """Clear task instances so that they run again."""
-    dates = {"start_date": start_date, "end_date": end_date, "execution_date": execution_date}
-    return clearing.clear(call, caller, dag_id=dag_id, task_regex=task_regex, dates=dates, options=options)
+def clear(call: Call, caller: Caller, **sent: Any) -> Json:
+    """Clear task instances by dates."""
+    return clearing.clear(call, caller, clearing.Wish(**sent))
 
 
 post_run = run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 from airflow_rest_api.legacy import instants
@@ -11,7 +12,7 @@ from airflow_rest_api.legacy.clairvoyant import instance_names, standstill, task
 from airflow_rest_api.legacy.failures import Printed
 from airflow_rest_api.legacy.pending import Pending
 from airflow_rest_api.services import backfill as service
-from airflow_rest_api.services import dag, task
+from airflow_rest_api.services import dag
 from airflow_rest_api.services.backfills import backfill_outcome
 from airflow_rest_api.services.backfills.backfill_refusals import (
     InvalidReprocessBehavior,
@@ -24,49 +25,62 @@ _NO_DATES = "No run dates were found for the given dates and dag interval.\n"
 _RULE = "-" * 51
 
 
-def backfill(
-    call: Call,
-    caller: Caller,
-    *,
-    dag_id: str,
-    dates: dict[str, str | None],
-    task_regex: str | None,
-    ignore_dependencies: bool,
-    mark_success: bool,
-    dry_run: bool,
-) -> Json | Pending:
+@dataclass(frozen=True)
+class Wish:
+    """What a client has sent."""
+
+    dag_id: str
+    task_regex: str | None
+    start_date: str | None
+    end_date: str | None
+    mark_success: bool
+    ignore_dependencies: bool
+    dry_run: bool
+
+
+def backfill(call: Call, caller: Caller, wish: Wish) -> Json | Pending:
     """Run a DAG for the dates of its schedule between two, and answer how the runs ended; a dry run names the dates.
 
     Raises `Printed`, `Denied` and what `create_backfill` raises.
     """
-    if mark_success:
-        raise Printed(
-            "error: argument mark_success: a backfill of Airflow 3 runs its tasks; nothing was done. "
-            "Use patch_dag_run for runs that are there."
-        )
-    body = {"dag_id": dag_id, **_between(**dates), "max_active_runs": _at_once(dag_id)}
-    if task_regex is not None:
-        caller.permissions.require_dag(dag_id, "PUT", "TASK_INSTANCE")
-        body |= {"task_ids": _tasks(dag_id, task_regex), "include_upstream": not ignore_dependencies}
+    body = _body(caller, wish)
+    begin = _planned if wish.dry_run else _begun
     try:
-        return _planned(call, caller, body) if dry_run else _begun(call, caller, body)
+        return begin(call, caller, body)
     except NoBackfillRunsToCreate:
         return call.printed(_NO_DATES)
     except InvalidReprocessBehavior:
         # What depends on the past cannot leave a failed run behind: Airflow 3 demands that it runs again.
-        body["reprocess_behavior"] = "failed"
-        return _planned(call, caller, body) if dry_run else _begun(call, caller, body)
+        return begin(call, caller, {**body, "reprocess_behavior": "failed"})
 
 
-def _between(*, start_date: str | None, end_date: str | None) -> Json:
+def _body(caller: Caller, wish: Wish) -> Json:
+    if wish.mark_success:
+        raise Printed(
+            "error: argument mark_success: a backfill of Airflow 3 runs its tasks; nothing was done. "
+            "Use patch_dag_run for runs that are there."
+        )
+    dates = _between(wish)
+    tasks: Json = {}
+    if wish.task_regex is not None:
+        caller.permissions.require_dag(wish.dag_id, "PUT", "TASK_INSTANCE")
+        tasks = {
+            "task_ids": _tasks(wish.dag_id, wish.task_regex),
+            "include_upstream": not wish.ignore_dependencies,
+        }
+    return {"dag_id": wish.dag_id, **dates, **tasks, "max_active_runs": _at_once(wish.dag_id)}
+
+
+def _between(wish: Wish) -> Json:
     """Return the two dates; one alone counts for both, as it did."""
-    if not (start_date or end_date):
+    read = [
+        instants.parse(text, name) if text else None
+        for name, text in (("start_date", wish.start_date), ("end_date", wish.end_date))
+    ]
+    given = [date for date in read if date is not None]
+    if not given:
         raise Printed("airflow.exceptions.AirflowException: Provide a start_date and/or end_date")
-    first = instants.parse(start_date, "start_date") if start_date else None
-    last = instants.parse(end_date, "end_date") if end_date else None
-    start, end = first or last, last or first
-    assert start is not None
-    assert end is not None
+    start, end = given[0], given[-1]
     if end < start:
         raise Printed("error: argument end_date: lies before start_date")
     return {"from_date": start.isoformat(), "to_date": end.isoformat()}
@@ -79,14 +93,13 @@ def _at_once(dag_id: str) -> int:
 
 
 def _tasks(dag_id: str, task_regex: str) -> list[str]:
-    every = task.get_tasks(dag_id, order_by="task_id")["tasks"]
-    named = task_patterns.matching(task_regex, [entry["task_id"] for entry in every])
+    named = task_patterns.chosen(dag_id, task_regex)
     if not named:
         raise Printed(f"There are no tasks that match '{task_regex}' regex. Nothing to run, exiting...")
     return named
 
 
-def _planned(call: Call, caller: Caller, body: Json) -> Json:
+def _planned(call: Call, caller: Caller, body: Json) -> Json | Pending:
     plan = service.create_backfill_dry_run(body=body, caller=caller)
     dates = [run["logical_date"] or run["partition_date"] for run in plan["backfills"]]
     lines = [f"Dry run of DAG {body['dag_id']} on {date.isoformat()}" for date in dates]
@@ -94,7 +107,7 @@ def _planned(call: Call, caller: Caller, body: Json) -> Json:
     return call.printed("".join(f"{line}\n" for line in lines) if dates else _NO_DATES)
 
 
-def _begun(call: Call, caller: Caller, body: Json) -> Pending:
+def _begun(call: Call, caller: Caller, body: Json) -> Json | Pending:
     number = service.create_backfill(body=body, caller=caller)["id"]
     terminal = (backfill_outcome.COMPLETED,)
     return Pending("backfill", (number,), terminal, SECONDS, partial(_told, call, number))

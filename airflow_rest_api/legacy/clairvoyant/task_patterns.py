@@ -11,11 +11,18 @@ from collections.abc import Iterable
 import jsonschema_rs
 
 from airflow_rest_api.legacy.failures import Printed
+from airflow_rest_api.services import task
 
 MOST_CHARACTERS = 1000
 # Bytes that the compiled pattern may take.
 _SIZE = 1 << 20
 _ENGINE = jsonschema_rs.RegexOptions(size_limit=_SIZE, dfa_size_limit=_SIZE)
+
+
+def chosen(dag_id: str, pattern: str) -> list[str]:
+    """Return the tasks of a DAG that match; raises `Printed` and `DagNotFound`."""
+    every = task.get_tasks(dag_id, order_by="task_id")["tasks"]
+    return matching(pattern, [entry["task_id"] for entry in every])
 
 
 def matching(pattern: str, task_ids: Iterable[str]) -> list[str]:

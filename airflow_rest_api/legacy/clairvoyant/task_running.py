@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from airflow_rest_api.legacy import instants
 from airflow_rest_api.legacy.calls import Call, Json
 from airflow_rest_api.legacy.clairvoyant import instance_names, standstill
 from airflow_rest_api.legacy.failures import Printed
@@ -28,23 +28,27 @@ _PAST = "Previous Dagrun State"
 
 
 @dataclass(frozen=True)
-class Force:
-    """What is not to hold a task back: its own state, what it depends on, or the past alone."""
+class Wish:
+    """What a client has sent."""
 
-    state: bool
-    dependencies: bool
-    past: bool
+    dag_id: str
+    task_id: str
+    execution_date: str
+    mark_success: bool
+    force: bool
+    ignore_all_dependencies: bool
+    ignore_dependencies: bool
+    ignore_depends_on_past: bool
 
-    @classmethod
-    def of(cls, options: Mapping[str, bool]) -> Force:
-        """Read the flags of the old command."""
-        everything = options["ignore_all_dependencies"]
-        dependencies = everything or options["ignore_dependencies"]
-        return cls(
-            state=everything or options["force"],
-            dependencies=dependencies,
-            past=dependencies or options["ignore_depends_on_past"],
-        )
+    @property
+    def any_state(self) -> bool:
+        """Whether a task that has ended is to run again."""
+        return self.force or self.ignore_all_dependencies
+
+    @property
+    def any_dependency(self) -> bool:
+        """Whether the task is to run whatever it waits for."""
+        return self.ignore_dependencies or self.ignore_all_dependencies
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,17 @@ class Place:
         return Printed(f"Dependencies not met for {self.named(state)}, dependency '{name}' FAILED: {reason}")
 
 
-def run(place: Place, *, mark_success: bool, force: Force) -> Json | Pending:
+def run(call: Call, caller: Caller, wish: Wish) -> Json | Pending:
     """Run the task in the run at the date, or in a new run that executes nothing else, and answer how it ended.
 
     Raises `Printed`, `Denied`, and what `run_task_instance`, `patch_task_instance` and `trigger_dag_run` raise.
     """
-    run_id = run_dates.run_id_at(place.dag_id, place.date)
-    if mark_success:
+    date = instants.parse(wish.execution_date, "execution_date")
+    place = Place(call, caller, wish.dag_id, wish.task_id, date)
+    run_id = run_dates.run_id_at(place.dag_id, date)
+    if wish.mark_success:
         return _marked(place, run_id)
-    return _alone(place, force) if run_id is None else _in_run(place, run_id, force)
+    return _alone(place, wish) if run_id is None else _in_run(place, run_id, wish)
 
 
 def _marked(place: Place, run_id: str | None) -> Json:
@@ -90,8 +96,8 @@ def _marked(place: Place, run_id: str | None) -> Json:
     return place.call.printed(f"Marking success for {place.named('success')}\nsuccess\n")
 
 
-def _in_run(place: Place, run_id: str, force: Force) -> Json | Pending:
-    _require_ready(place, run_id, force)
+def _in_run(place: Place, run_id: str, wish: Wish) -> Json | Pending:
+    _require_ready(place, run_id, wish)
     started = _run_instance(place, run_id, dry_run=False)["task_instance"]
     told = partial(_told, place, run_id, place.named(started["state"]))
     if started["state"] in _ENDED:
@@ -99,20 +105,20 @@ def _in_run(place: Place, run_id: str, force: Force) -> Json | Pending:
     return Pending("task_instance", (place.dag_id, run_id, place.task_id, -1), _ENDED, SECONDS, told)
 
 
-def _require_ready(place: Place, run_id: str, force: Force) -> None:
+def _require_ready(place: Place, run_id: str, wish: Wish) -> None:
     """Raise `Printed` where the old command would have left the task alone."""
     state = task_instance.get_task_instance(place.dag_id, run_id, place.task_id)["state"]
-    if state in _DONE and not force.state:
+    if state in _DONE and not wish.any_state:
         raise place.not_met(
             "Task Instance State",
             f"Task is in the '{state}' state which is not a valid state for execution. The task must be cleared in "
             "order to be run.",
             state,
         )
-    if force.dependencies:
+    if wish.any_dependency:
         return
     for dependency in _run_instance(place, run_id, dry_run=True)["ignored_dependencies"]:
-        if not (force.past and dependency["name"] == _PAST):
+        if not (wish.ignore_depends_on_past and dependency["name"] == _PAST):
             raise place.not_met(dependency["name"], dependency["reason"], state)
 
 
@@ -122,10 +128,10 @@ def _run_instance(place: Place, run_id: str, *, dry_run: bool) -> Json:
     )
 
 
-def _alone(place: Place, force: Force) -> Pending:
+def _alone(place: Place, wish: Wish) -> Pending:
     body = {"logical_date": place.date.isoformat(), "task_ids": [place.task_id]}
     place.call.require("trigger_dag_run", {"dag_id": place.dag_id}, body)
-    if not force.dependencies:
+    if not wish.any_dependency:
         _require_first(place)
     made = dag_run.trigger_dag_run(place.dag_id, body=body, caller=place.caller)
     told = partial(_told, place, made["dag_run_id"], place.named(None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 from airflow_rest_api.legacy import instants
@@ -20,36 +21,37 @@ _ENDED = (operation.SUCCEEDED, operation.FAILED, operation.CANCELLED, operation.
 _MOST_PARAMS = 100
 
 
-def test(
-    call: Call,
-    caller: Caller,
-    background: Background,
-    *,
-    dag_id: str,
-    task_id: str,
-    execution_date: str,
-    dry_run: bool,
-    task_params: str | None,
-) -> Json | Pending:
+@dataclass(frozen=True)
+class Wish:
+    """What a client has sent."""
+
+    dag_id: str
+    task_id: str
+    execution_date: str
+    dry_run: bool
+    task_params: str | None
+
+
+def test(call: Call, caller: Caller, background: Background, wish: Wish) -> Json | Pending:
     """Run a task outside of any run, and answer what it wrote; a dry run only looks whether it could be.
 
     Where there is a run at the date, the task sees what others have returned in it. Raises `Printed` and what
     `test_task` raises.
     """
-    params = _params(call, task_params)
-    date = instants.parse(execution_date, "execution_date")
-    run_id = run_dates.run_id_at(dag_id, date)
+    params = _params(call, wish.task_params)
+    date = instants.parse(wish.execution_date, "execution_date")
+    run_id = run_dates.run_id_at(wish.dag_id, date)
     place = {"logical_date": date.isoformat()} if run_id is None else {"dag_run_id": run_id}
     begun = task_test.test_task(
-        dag_id,
-        task_id,
+        wish.dag_id,
+        wish.task_id,
         map_index=-1,
         body={**place, "task_params": params, "time_limit": SECONDS},
-        dry_run=dry_run,
+        dry_run=wish.dry_run,
         caller=caller,
         background=background,
     )
-    if dry_run:
+    if wish.dry_run:
         return call.printed("Dry run\n")
     operation_id = begun["operation_id"]
     return Pending("operation", (operation_id,), _ENDED, PATIENCE, partial(_told, call, caller, operation_id))
