@@ -21,7 +21,7 @@ from airflow_rest_api.legacy.calls import Call
 from airflow_rest_api.legacy.catalogue import OldCall
 from airflow_rest_api.legacy.failures import BadRequest
 from airflow_rest_api.legacy.identity import Identity
-from airflow_rest_api.legacy.successors import Successors
+from airflow_rest_api.legacy.successors import Successors, deprecation
 from airflow_rest_api.legacy.usage import Usage
 from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import dag
@@ -34,8 +34,6 @@ from airflow_rest_api.web.exchange import Exchange
 from airflow_rest_api.web.guard import Recorder
 
 METHODS = ("GET", "POST")
-# RFC 9745: since when a call is not meant for new clients, in seconds since 1970.
-_DEPRECATED = b"@1767225600"
 
 
 @dataclass(frozen=True)
@@ -211,8 +209,5 @@ class _Answer:
         await self.send({"type": "http.response.body", "body": body})
 
     def _deprecation(self) -> list[tuple[bytes, bytes]]:
-        headers = [(b"deprecation", _DEPRECATED)]
-        if self.old is not None:
-            place = f"{self._api_root}{self._successors.place(self.old.successor)}"
-            headers.append((b"link", f'<{place}>; rel="successor-version"'.encode()))
-        return headers
+        place = None if self.old is None else self._successors.place(self.old.successor)
+        return deprecation(None if place is None else f"{self._api_root}{place}")

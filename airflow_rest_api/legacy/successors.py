@@ -9,6 +9,15 @@ from airflow_rest_api.security import access
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.web.contract import Operation
 
+# RFC 9745: since when a call is not meant for new clients, in seconds since 1970.
+_DEPRECATED = b"@1767225600"
+
+
+def deprecation(address: str | None) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an old call's answer, and ``address`` where the operation is described that follows it."""
+    link = [] if address is None else [(b"link", f'<{address}>; rel="successor-version"'.encode())]
+    return [(b"deprecation", _DEPRECATED), *link]
+
 
 class Successors:
     """The operations of version 1 by operationId."""

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from airflow_rest_api import settings as settings_module
 from airflow_rest_api.legacy.identity import Identity
+from airflow_rest_api.legacy.old_login import OldLogin
 from airflow_rest_api.legacy.router import LegacyRouter, Surroundings
 from airflow_rest_api.legacy.successors import Successors
 from airflow_rest_api.legacy.usage import Usage
@@ -116,7 +117,7 @@ def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
         successors = Successors(contracts[0].operations)
         usage = Usage(resources.metrics.count_legacy_call, resources.audit)
         around = Surroundings(settings, identity, successors, workers, recorder, usage, resources.redactor)
-        application = LegacyRouter(application, old_calls, around)
+        application = LegacyRouter(OldLogin(application, successors), old_calls, around)
     documents = {stem: entry for stem, name in _SERVED.items() for entry in contracts if entry.name == name}
     served = {stem: (entry.document, entry.base_path) for stem, entry in documents.items()}
     return Pages(application, served), lambda inner: Edge(inner, resources.metrics, resources.redactor)

@@ -47,7 +47,9 @@ SHARED_WITH_WEB = (
 # What of the old calls stands in the web frame: it reads requests and asks who sends them.
 LEGACY_FRAME = [
     f"{PRODUCT}.legacy.{name}"
-    for name in ("arguments", "catalogue", "dialects", "identity", "router", "successors", "usage")
+    for name in (
+        *("arguments", "catalogue", "dialects", "identity", "old_login", "router", "successors", "usage"),
+    )
 ]
 # The work of the tag Security is done in the security room: logging in, and telling what a caller may do.
 SECURITY_SERVICES = [f"{PRODUCT}.security.{name}" for name in ("sessions", "reviews")]
