@@ -51,7 +51,7 @@ def flower(
     broker_api: str | None,
 ) -> Json:
     """Start Flower."""
-    warning = starting.not_taken(call, flower_conf=flower_conf, broker_api=broker_api)
+    warning = starting.not_taken(flower_conf=flower_conf, broker_api=broker_api)
     options = {"hostname": hostname, "port": starting.number("port", port)}
     return starting.start(
         call,

@@ -170,7 +170,7 @@ class TestFlower:
         )
         assert started.settled(1) == [["-m", "airflow", "celery", "flower", "--hostname=::1", "--port=5556"]]
 
-    def test_an_address_with_a_password_goes_nowhere(self, able, started):
+    def test_an_address_with_a_password_goes_nowhere(self, old, able, started):
         secret = "http://guest:pass-of-the-broker@broker:15672/api/"
         for sent in (
             {"query": {"broker_api": secret}},
@@ -182,6 +182,8 @@ class TestFlower:
             _, lines = printed(answer)
             # The second one is refused, and tells no more than that.
             assert "broker_api" in lines[0] or "form" in sent
+        refused = old("clairvoyant", "flower", {"broker_api": secret})
+        assert (refused.status_code, "pass-of-the-broker" in refused.text) == (403, False)
         assert started.settled(1) == [PLAIN["flower"][1]]
 
 

@@ -68,9 +68,7 @@ def names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def not_taken(call: Call, **arguments: str | None) -> str:
-    """Tell which arguments of Flower a call cannot give; nobody sees them, since they may hold a password."""
+def not_taken(**arguments: str | None) -> str:
+    """Tell which of these arguments were sent, that a call cannot give: they name a file, or hold a password."""
     given = [name for name, value in arguments.items() if value is not None]
-    for name in given:
-        call.show(name)
     return "\n".join(f"The argument '{name}' is not taken from a call and was ignored." for name in given)
