@@ -572,6 +572,7 @@ class TestConnections:
         [
             ({"conn_uri": "nonsense"}, "It is no URI of a connection."),
             ({"conn_uri": "pg://h:port/x"}, "It is no URI of a connection."),
+            ({"conn_uri": f"pg://h?a={'[' * 50_000}"}, "It is no URI of a connection."),
             ({"conn_uri": "://h"}, "It has no `conn_type`."),
             ({"conn_type": "t" * 501}, "The conn_type has more than 500 characters."),
             ({"conn_type": "http", "conn_id": "a/b"}, "The id may have 1 to 200 letters"),
@@ -579,7 +580,7 @@ class TestConnections:
             ({"conn_uri": "pg://u:***@h"}, MASK),
             ({"conn_type": "http", "conn_extra": '{"token": "***"}'}, MASK),
         ],
-        ids=["word", "port", "no-type", "long", "id", "extra", "mask", "mask-in-extra"],
+        ids=["word", "port", "deep", "no-type", "long", "id", "extra", "mask", "mask-in-extra"],
     )
     def test_what_is_no_connection_is_not_stored(self, said, sent, sentence):
         before = stored()["connections"]
@@ -694,6 +695,12 @@ class TestPool:
         assert printed == stdout
         assert complaint.startswith(stderr)
         assert stored()["pools"] == before
+
+    def test_a_long_description_does_not_widen_the_table_without_end(self, said):
+        sent = {"cmd": "set", "pool_name": "p", "slot_count": "1", "pool_description": "d" * 60_000}
+        assert said("pool", form=sent) == (table_of_pools(("p", 1, "d" * 1000 + "...")), "")
+        assert stored()["pools"]["p"] == [1, "d" * 60_000, False]
+        assert max(map(len, said("pool")[0].splitlines())) < 1100
 
     def test_the_slots_of_the_default_pool_can_be_set(self, said):
         sent = {"cmd": "set", "pool_name": "default_pool", "slot_count": "5", "description": "Default pool"}
