@@ -51,6 +51,7 @@ setup(
         "python-multipart>=0.0.32",
         "PyYAML>=6",
         "swagger-ui-bundle>=1.1",
+        "tabulate>=0.9",
         "uvicorn>=0.30",
     ],
     extras_require={

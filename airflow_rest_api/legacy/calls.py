@@ -15,6 +15,8 @@ Ask = Callable[[str, Mapping[str, Any], Any], None]
 
 EBAY, CLAIRVOYANT = "ebay", "clairvoyant"
 _MASK = "***"
+# Arguments that may hold a secret, and are echoed only as whoever knows them says: a call may be refused before.
+_SECRETIVE = frozenset({"conn_extra", "conn_uri", "set", "value"})
 
 
 def _asks_nobody(*asked: Any) -> None:
@@ -35,6 +37,7 @@ class Call:
     values: Mapping[str, Any] = field(default_factory=dict)
     ask: Ask = field(default=_asks_nobody, repr=False)
     _shown: dict[str, str] = field(default_factory=dict, repr=False)
+    _spelled: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def require(self, operation_id: str, arguments: Mapping[str, Any], body: Any = None) -> None:
         """Raise `Denied` unless the caller may call this operation of version 1 with these arguments."""
@@ -43,6 +46,10 @@ class Call:
     def show(self, argument: str, text: str = _MASK) -> None:
         """Echo this text in place of what was sent as an argument: a secret has come in that must not go out."""
         self._shown[argument] = text
+
+    def spell(self, option: str, *parts: str) -> None:
+        """Tell an option of the command that was sent in parts: `cmd=set&key=k&value=v` for `--set k v`."""
+        self._spelled[option] = parts
 
     def flat(self, **keys: Any) -> Json:
         """Return eBay's answer to a call that succeeded."""
@@ -87,7 +94,7 @@ class Call:
             return f"airflow {self.name}"
         options = list(self._options())
         positional = [
-            self._shown.get(entry.name, self.values[entry.name])
+            self._told(entry.name, self.values[entry.name])
             for entry in sorted(self.old.arguments, key=lambda entry: entry.position or 0)
             if entry.position and self.values.get(entry.name)
         ]
@@ -97,11 +104,13 @@ class Call:
         assert self.old is not None
         for entry in self.old.arguments:
             value = self.values.get(entry.name)
-            if not value or entry.position or entry.is_file:
+            parts = self._spelled.get(entry.name, ())
+            if not (value or parts) or entry.position or entry.is_file or entry.is_part:
                 continue
             yield f"--{entry.name}"
             if value is not True:
-                yield self._shown.get(entry.name, value)
+                sent = [(part, self.values.get(part)) for part in parts or (entry.name,)]
+                yield from (self._told(name, text) for name, text in sent if text)
 
     def _ignored(self) -> Iterator[str]:
         for entry in self.old.arguments if self.old else ():
@@ -122,7 +131,11 @@ class Call:
         return dict(sorted(answer.items()))
 
     def _echoed(self, sent: Mapping[str, str]) -> Json:
-        return {name: self._shown.get(name, value) for name, value in sent.items()}
+        return {name: self._told(name, value) for name, value in sent.items()}
+
+    def _told(self, name: str, text: str) -> str:
+        """Return what is told of an argument; an empty one has no secret."""
+        return self._shown.get(name, _MASK if text and name in _SECRETIVE else text)
 
 
 def _rfc_1123(moment: datetime) -> str:

@@ -17,12 +17,16 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of an old call; ``position`` is its place among the positional ones of the old command."""
+    """One argument of an old call; ``position`` is its place among the positional ones of the old command.
+
+    ``is_part`` is one that the old command had no option for: the plugin made an option of several.
+    """
 
     name: str
     is_flag: bool = False
     is_file: bool = False
     is_ignored: bool = False
+    is_part: bool = False
     position: int | None = None
 
     @property
@@ -121,6 +125,7 @@ def _argument(name: str, entry: Mapping[str, Any], schema: Mapping[str, Any]) ->
         is_flag=schema["type"] == "boolean",
         is_file=schema.get("format") == "binary",
         is_ignored=entry.get("x-ignored", False),
+        is_part=entry.get("x-part", False),
         position=entry.get("x-position"),
     )
 

@@ -97,6 +97,17 @@ def get_connections(*, query: Mapping[str, Any], caller: Caller) -> Entry:
     return named_object_list.page(_LIST, query=query, caller=caller)
 
 
+def get_table(*, caller: Caller) -> list[Entry]:
+    """Return all connections that the caller may read, with which of their secrets are encrypted."""
+    with reading() as session:
+        rows = session.scalars(named_object_list.readable(_NOUN, [StoredConnection], caller)).all()
+        entries = connection_fields.entries(session, rows)
+        return [
+            {**entry, "is_encrypted": row.is_encrypted, "is_extra_encrypted": row.is_extra_encrypted}
+            for entry, row in zip(entries, rows, strict=True)
+        ]
+
+
 def get_connection(connection_id: str) -> Stated:
     """Return a connection, its secrets masked; raises `ConnectionNotFound`."""
     return named_object.get(_NOUN, connection_id)

@@ -70,6 +70,12 @@ def variable(key: str, text: str | None) -> str | None:
     return str(redact(text, key)) if value is _TEXT else json.dumps(redact(value, key))
 
 
+def variable_text(key: str, text: str) -> str:
+    """Return what may be shown of a variable's value, letter for letter where nothing of it has to be masked."""
+    shown = variable(key, text) or ""
+    return shown if MASK in shown else text
+
+
 def password(text: str | None) -> str | None:
     """Return what may be shown of a connection's password."""
     return None if text is None else str(redact(text, "password"))
@@ -84,6 +90,12 @@ def extra(text: str | None) -> str | None:
         return text
     value = _parsed(text)
     return MASK if value is _TEXT else json.dumps(redact(value))
+
+
+def extra_text(text: str) -> str:
+    """Return what may be shown of an extra, letter for letter where nothing of it has to be masked."""
+    shown = extra(text) or ""
+    return shown if MASK in shown else text
 
 
 def kept_variable(key: str, new: str, old: str | None) -> str:

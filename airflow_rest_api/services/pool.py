@@ -79,6 +79,11 @@ def get_pools(*, query: Mapping[str, Any], caller: Caller) -> Entry:
     return named_object_list.page(_LIST, query=query, caller=caller)
 
 
+def get_limits(*, caller: Caller) -> list[tuple[Any, ...]]:
+    """Return name, slots and description of all pools that the caller may read."""
+    return named_object_list.columns(NOUN, [Pool.pool, Pool.slots, Pool.description], caller)
+
+
 def get_pool(name: str) -> Stated:
     """Return a pool; raises `PoolNotFound`."""
     return named_object.get(NOUN, name)

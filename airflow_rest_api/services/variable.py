@@ -126,6 +126,11 @@ def get_variables(*, query: Mapping[str, Any], caller: Caller) -> Entry:
     return named_object_list.page(_LIST, query=query, caller=caller)
 
 
+def get_keys(*, caller: Caller) -> list[str]:
+    """Return the keys of all variables that the caller may read."""
+    return [key for (key,) in named_object_list.columns(NOUN, [Variable.key], caller)]
+
+
 def get_variable(key: str) -> Stated:
     """Return a variable of the database; raises `VariableNotFound`."""
     return named_object.get(NOUN, key)

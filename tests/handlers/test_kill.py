@@ -184,6 +184,11 @@ class TestKillDagRun:
         assert ended(rest, kill(rest, run.path))["result"]["killed"] == 0
         assert state_of(rest, run) == "failed"
 
+    def test_and_left_to_the_scheduler_where_only_some_states_are_asked_for(self, rest, new_run):
+        run = new_run(state="running", task_states=dict.fromkeys(IN_FLIGHT, "success"))
+        refused(kill(rest, run.path, states=["running", "none"]), 409)
+        assert state_of(rest, run) == "running"
+
     def test_what_is_not_there_is_not_found(self, rest, new_run):
         run = new_run(state="running")
         assert refused(kill(rest, f"{run.path}x"), 404)["type"].endswith("dag-run-not-found")

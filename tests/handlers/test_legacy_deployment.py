@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -11,12 +10,14 @@ import pytest
 from sqlalchemy import select
 
 from airflow_rest_api.legacy import deploying
+from airflow_rest_api.security import access
+from airflow_rest_api.security.switches import Switches, SwitchOff
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.dags import dag_refresh
 from airflow_rest_api.services.database import reading
-from airflow_rest_api.services.files import absolute_paths
-from tests.support import deployments, parser
-from tests.support.deployments import dag_file
+from airflow_rest_api.web import contract
+from tests.support import deployments, parser, work
+from tests.support.deployments import dag_file, processed
 from tests.support.old_calls import OldCalls
 
 pytestmark = [
@@ -55,18 +56,6 @@ def deploy(call):
         return call(door, "deploy_dag", form=form, files={"dag_file": (name, data)}, role=role)
 
     return deploy
-
-
-def processed(folder, data, call):
-    """Make a call that deploys `etl.py`, and parse the file over and over once it has this content; the answer."""
-    file = folder / "etl.py"
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(call)
-        while not answer.done():
-            if file.is_file() and file.read_bytes() == data:
-                parser.parse(folder, file.name, 0.0, deployments.BUNDLE)
-            time.sleep(0.1)
-        return answer.result()
 
 
 def is_paused(dag_id):
@@ -110,7 +99,7 @@ class TestDeployDag:
         rows = [({}, True), ({"pause": "on", "unpause": ""}, False), ({"pause": "on"}, True)]
         for number, (form, expected) in enumerate(rows):
             data = dag_file(dag_id, number)
-            answer = processed(folder, data, partial(deploy, "ebay", data, force="on", **form))
+            answer = processed(folder, "etl.py", data, partial(deploy, "ebay", data, force="on", **form))
             assert told(answer) == module(folder)
             assert is_paused(dag_id) is expected
         assert (folder / "etl.py").read_bytes() == data
@@ -124,7 +113,9 @@ class TestDeployDag:
         ]
         for number, (form, expected, paused) in enumerate(rows):
             data = dag_file(dag_id, number)
-            answer = processed(folder, data, partial(deploy, "clairvoyant", data, force="on", **form))
+            answer = processed(
+                folder, "etl.py", data, partial(deploy, "clairvoyant", data, force="on", **form)
+            )
             assert told(answer) == expected
             assert is_paused(dag_id) is paused
         assert answer.json()["arguments"] == {"api": "deploy_dag"}
@@ -133,7 +124,9 @@ class TestDeployDag:
     def test_the_flags_may_come_with_the_address(self, call, folder, dag_id):
         data = dag_file(dag_id)
         files = {"dag_file": ("etl.py", data)}
-        answer = processed(folder, data, lambda: call("ebay", "deploy_dag", {"unpause": "1"}, files=files))
+        answer = processed(
+            folder, "etl.py", data, lambda: call("ebay", "deploy_dag", {"unpause": "1"}, files=files)
+        )
         assert (told(answer), is_paused(dag_id)) == (module(folder), False)
 
     @pytest.mark.parametrize("door", DOORS)
@@ -187,7 +180,7 @@ class TestDeployDag:
             ("ebay", "Failed to get dag_file"),
             ("clairvoyant", "Failed to deploy the DAG File"),
         ):
-            answer = processed(folder, ONLY_THERE, partial(deploy, door, ONLY_THERE))
+            answer = processed(folder, "etl.py", ONLY_THERE, partial(deploy, door, ONLY_THERE))
             assert told(answer, 500) == f"{beginning}: {fault}"
             assert not (folder / "etl.py").exists()
 
@@ -199,6 +192,18 @@ class TestDeployDag:
             unserved = f"Airflow does not serve it yet; the deployment '{newest['deployment_id']}' goes on."
             expected = f"{module(folder)}. {unserved}" if door == "ebay" else (FILE_STORAGE, unserved)
             assert (answer, newest["state"]) == (expected, "stored")
+
+    @pytest.mark.parametrize("door", DOORS)
+    def test_a_file_may_be_too_large_or_empty(self, deploy, folder, door):
+        assert "bytes" in told(deploy(door, b"#" * 3_000_000), 413)
+        assert told(deploy(door, b""), 422) == "The file for 'etl.py' is empty; nothing was stored."
+        assert list(folder.iterdir()) == []
+
+    @pytest.mark.parametrize("door", DOORS)
+    def test_nothing_happens_on_head(self, call, door):
+        for name in ("deploy_dag", "refresh_all_dags"):
+            assert call(door, name, method="HEAD").status_code == 405
+        assert asked() == set()
 
     @pytest.mark.parametrize("door", DOORS)
     def test_a_dag_of_another_file_is_not_taken(self, deploy, folder, door):
@@ -354,10 +359,6 @@ class TestUploadFile:
             assert told(answer) == f"File [{root}/report.csv] has been uploaded"
         assert (root / "report.csv").read_bytes() == b"new"
 
-    def test_the_folder_of_dags_comes_first_where_it_is_a_root(self, upload, root, monkeypatch):
-        monkeypatch.setattr(absolute_paths, "default_root", lambda _: "files")
-        assert told(upload()) == f"File [{root}/report.csv] has been uploaded"
-
     def test_a_folder_may_be_named_and_is_made(self, upload, old, root):
         assert told(upload(path=f"{root}/a/b/")) == f"File [{root}/a/b/report.csv] has been uploaded"
         query = {"path": f"{root}/c", "force": "1"}
@@ -387,6 +388,14 @@ class TestUploadFile:
         assert "settings or code" in told(upload("sitecustomize.py"), 422)
         assert [one.name for one in root.iterdir()] == ["link"]
         assert list(tmp_path.iterdir()) == []
+
+    def test_without_a_root_nothing_is_written(self):
+        """The switch is asked by the contract's rule, before anything else."""
+        document = contract.load("legacy.yaml")
+        (operation,) = (one for one in contract.operations(document) if one.operation_id == "upload_file")
+        caller = access.caller_of(work.admin().user, switches=Switches(frozenset({"deploy_enabled"})))
+        with pytest.raises(SwitchOff, match="upload_roots"):
+            access.require(operation.definition["x-airflow-access"], caller, {}, None)
 
     def test_who_may_not_is_told_so(self, upload, root):
         assert "power" in told(upload(role="user"), 403)

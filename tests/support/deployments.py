@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -80,6 +82,23 @@ def store(order: Any, expected: Any = None, deployment_id: str | None = None) ->
     bundle = bundles.writable(BUNDLE)
     expected = expected or Expectation(force=True)
     return deployment_storing.store(deployment_id or str(uuid4()), order, origin, bundle, expected)
+
+
+def processed(folder: Path, path: str, data: bytes, call: Callable[[], Any]) -> Any:
+    """Make a call that deploys a file to the bundle, and parse it over and over once it is there; the answer.
+
+    Airflow parses in main threads, so the call is made in another one.
+    """
+    from tests.support import parser
+
+    file = folder / path
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(call)
+        while not answer.done():
+            if file.is_file() and file.read_bytes() == data:
+                parser.parse(folder, path, 0.0, BUNDLE)
+            time.sleep(0.1)
+        return answer.result()
 
 
 def origin_of(name: str) -> Any:

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 from airflow.models.connection import Connection
 from airflow.sdk.exceptions import AirflowException
 
+EXTRA_KEY = Connection.EXTRA_KEY
 _FIELDS = ("conn_type", "host", "login", "password", "schema", "port", "extra")
 
 

@@ -70,7 +70,10 @@ UNFINISHED = frozenset(_word(state) for state in State.unfinished)
 
 @dataclass(frozen=True)
 class Wish:
-    """Which task instances of a run to kill; None is all of them, and a run without exceptions is ended itself."""
+    """Which task instances of a run to kill; None is all of them, and a run without exceptions is ended itself.
+
+    A run of which nothing goes on is ended when all is to be killed that is unfinished, whatever its state.
+    """
 
     task_ids: tuple[str, ...] | None = None
     map_index: int | None = None
@@ -152,7 +155,8 @@ def _kill(run: DagRun, instances: Sequence[TaskInstance], wish: Wish, structures
     victims = [one for one in named if _word(one.state) in wish.states and one.task_id not in spared]
     killed = tuple(Victim(instance, _word(instance.state)) for instance in victims)
     ends_run = wish.task_ids is None and former in _UNFINISHED_RUN
-    if not victims and not (ends_run and not any(_is_unfinished(one) for one in instances)):
+    is_idle = wish.states == UNFINISHED and not any(_is_unfinished(one) for one in instances)
+    if not victims and not (ends_run and is_idle):
         found = Counter(_word(one.state) for one in named)
         raise NothingToKill(run.dag_id, run.run_id, found, wish.states)
     _fail(victims)

@@ -59,8 +59,12 @@ class Restarted:
 
 @dataclass
 class Restarter:
-    """Restarts runs; what is downstream of the same failed tasks of one structure is found out once."""
+    """Restarts runs; what is downstream of the same failed tasks of one structure is found out once.
 
+    ``states`` are those in which a task counts as failed.
+    """
+
+    states: Collection[str] = FAILED
     _marks: dict[tuple[int, frozenset[str]], frozenset[Mark]] = field(default_factory=dict)
     # Keeps what `_marks` names by identity.
     _dags: list[SerializedDAG] = field(default_factory=list)
@@ -71,7 +75,7 @@ class Restarter:
         The rows of the runs and of the task instances are locked until the unit of work ends.
         """
         runs = _locked(session, names)
-        failed = _failed(session, list(runs))
+        failed = _failed(session, list(runs), self.states)
         dags = _structures(session, [run for name, run in runs.items() if failed[name]])
         marks = {name: self._of_run(session, dag, name[1], failed[name]) for name, dag in dags.items()}
         instances = _instances(session, {name: found for name, found in marks.items() if found})
@@ -95,14 +99,18 @@ class Restarter:
         return self._marks[key]
 
 
-def restart_failed_tasks(dag_id: str, dag_run_id: str, *, dry_run: bool) -> Entry:
+def restart_failed_tasks(
+    dag_id: str, dag_run_id: str, *, dry_run: bool, states: Collection[str] = FAILED
+) -> Entry:
     """Restart the failed tasks of a run; a dry run does it, looks at it, and undoes it.
+
+    ``states`` are those in which a task counts as failed.
 
     Raises `DagRunNotFound`, `DagNotFound` and `RunHasNoFailedTask`.
     """
 
     def work(session: Session) -> Restarted:
-        restarted = Restarter().restart(session, [(dag_id, dag_run_id)])
+        restarted = Restarter(states).restart(session, [(dag_id, dag_run_id)])
         if not restarted:
             raise errors.DagRunNotFound(dag_id, dag_run_id)
         if not restarted[0].cleared:
@@ -151,11 +159,13 @@ def _structures(session: Session, runs: Collection[DagRun]) -> dict[RunName, Ser
     return found
 
 
-def _failed(session: Session, names: Collection[RunName]) -> Mapping[RunName, list[tuple[str, int]]]:
+def _failed(
+    session: Session, names: Collection[RunName], states: Collection[str]
+) -> Mapping[RunName, list[tuple[str, int]]]:
     found: dict[RunName, list[tuple[str, int]]] = defaultdict(list)
     statement = select(*_KEY, TASK_INSTANCE.c.task_id, TASK_INSTANCE.c.map_index)
     for dag_id, run_id, task_id, index in session.execute(
-        statement.where(tuple_(*_KEY).in_(names), TASK_INSTANCE.c.state.in_(FAILED))
+        statement.where(tuple_(*_KEY).in_(names), TASK_INSTANCE.c.state.in_(states))
     ):
         found[dag_id, run_id].append((task_id, index))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from airflow.serialization.definitions.dag import SerializedDAG
 
 NO_STATE = "none"
+# What can be skipped at all: all but what is skipped, and what the DAG has no more.
+SKIPPABLE = frozenset({NO_STATE, *(state.value for state in TaskInstanceState)}) - {"skipped", "removed"}
 _FINISHED_RUN = frozenset({"success", "failed"})
 
 
@@ -33,13 +35,14 @@ class NothingToSkip(errors.Conflict):
 
     title = "There is nothing to skip"
 
-    def __init__(self, task_id: str, present: Iterable[str]) -> None:
+    def __init__(self, task_id: str, present: Collection[str]) -> None:
         found = ", ".join(f"'{state}'" for state in sorted(set(present)))
         super().__init__(
             f"Nothing of the task '{task_id}' can be skipped: what there is, is in the state {found}. Name further "
             "states with the parameter states to have these skipped as well.",
             task_id=task_id,
         )
+        self.present = frozenset(present)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,18 @@ def get_variable(key: str, *, source: str) -> Stated | Entry:
     return answer if row is None else Stated(answer, variable.state(row))
 
 
+def get_text(key: str) -> str:
+    """Return the value that DAGs read, letter for letter unless something of it has to be masked.
+
+    Raises what `get_variable` raises, and `ValueUndecryptable`.
+    """
+    found = _found(key, _row(key))
+    text = found.content.val if found.source == DATABASE else str(found.content)
+    if text is None:
+        raise ValueUndecryptable(key)
+    return masks.variable_text(key, text)
+
+
 def reveal_variable(key: str, *, source: str) -> Entry:
     """Return the value of a variable in clear, and its source; raises what `get_variable` raises.
 
