@@ -15,28 +15,32 @@ OLD = contract.load("legacy.yaml")
 
 # At which door old calls are replayed.
 DIALECT, OLD_DOOR = "ebay", "/rest_api/api"
+# Nobody runs tasks here, and these would wait for their end.
+WITHOUT_WAITING = {"/run": {"mark_success": "true"}, "/backfill": {"dry_run": "true"}}
 
 
 def replays(document, name):
     """The replays of a contract, each with the name of the contract."""
     return [
         pytest.param(
-            replace(call, params={**of_dialect(document, operation), **call.params}), id=f"{name}{call}"
+            replace(call, params={**further_arguments(document, operation), **call.params}),
+            id=f"{name}{call}",
         )
         for operation in contract.operations(document)
         for call in calls.replays(document, operation)
     ]
 
 
-def of_dialect(document, operation):
-    """The examples of what an old call needs in one dialect and not in the other."""
+def further_arguments(document, operation):
+    """What an old call needs in one dialect and not in the other, and what keeps it from waiting."""
     rule = document["paths"][operation.path].get("x-legacy", {}).get("required", {})
     needed = rule.get(DIALECT, [])
-    return {
+    examples = {
         entry["name"]: calls.example_of(entry)
         for entry in contract.parameters(document, operation)
         if entry["name"] in needed
     }
+    return examples | (WITHOUT_WAITING.get(operation.path, {}) if document is OLD else {})
 
 
 REPLAYS, OLD_REPLAYS = replays(DOCUMENT, ""), replays(OLD, "old-")
@@ -75,14 +79,20 @@ REFUSED = {
     "get_dag_runs-partition_date_gte": 400,
     "get_dag_runs-partition_date_lte": 400,
 }
+
+
+def of_both_methods(*names, status):
+    return {f"{method}{name}": status for name in names for method in ("", "post_")}
+
+
 # The same of old calls, by their names.
 OLD_REFUSED = {
     # The switches are off, and the upload root is another folder.
-    **dict.fromkeys(("deploy_dag", "delete_dag", "post_delete_dag"), 403),
+    **of_both_methods("deploy_dag", "delete_dag", "test", status=403),
+    **of_both_methods("kerberos", "worker", "flower", "scheduler", "serve_logs", status=403),
     "upload_file-path": 400,
     # All of the run has succeeded.
-    **{f"{method}restart_failed_task": 404 for method in ("", "post_")},
-    **{f"{method}kill_running_tasks": 404 for method in ("", "post_")},
+    **of_both_methods("restart_failed_task", "kill_running_tasks", status=404),
 }
 
 

@@ -14,7 +14,6 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from airflow_rest_api.web import contract
 from tests.conftest import application
 from tests.support import environment, parser
 from tests.support.deployments import dag_file
@@ -25,13 +24,6 @@ pytestmark = [
     pytest.mark.xdist_group("old-clients"),
     pytest.mark.usefixtures("restored_database"),
 ]
-
-KNOWN = {path.lstrip("/") for path in contract.load("legacy.yaml")["paths"]}
-
-
-def needs(*names):
-    return pytest.mark.skipif(not set(names) <= KNOWN, reason="is being built")
-
 
 HEADER = "rest_api_plugin_http_token"
 TOKEN = "token-of-the-clients"
@@ -86,7 +78,6 @@ class TestAHealthCheck:
 class TestADeployingJob:
     DAG_ID = "deployed_by_a_job"
 
-    @needs("trigger_dag")
     def test_it_deploys_unpauses_and_triggers(self, url, home, runs_of):
         name = f"{self.DAG_ID}.py"
         drafts = home / environment.DRAFTS
@@ -112,7 +103,6 @@ class TestADeployingJob:
 class TestAJavaClient:
     """It logs in, and sends both headers with every call."""
 
-    @needs("list_dags")
     def test_both_headers_are_taken(self, host, url):
         login = {"username": "user", "password": environment.password_of("user"), "provider": "db"}
         token = requests.post(f"{host}/api/v1/security/login", json=login, timeout=30).json()["access_token"]
@@ -131,7 +121,6 @@ class TestAJavaClient:
 class TestAScript:
     """It looks for words in what the commands would have printed."""
 
-    @needs("list_dags", "pool", "connections")
     def test_it_finds_a_dag_a_pool_and_a_connection(self, url):
         def printed(**arguments):
             answer = requests.get(url, params=arguments, headers=HEADERS, timeout=30).json()
@@ -146,7 +135,6 @@ class TestAScript:
         assert "Successfully added" in added
         assert "by_script" in printed(api="connections", list="on")
 
-    @needs("trigger_dag")
     def test_a_request_for_the_head_alone_does_nothing(self, url, runs_of):
         before = runs_of("manual")
         params = {"api": "trigger_dag", "dag_id": "manual", "run_id": "by-head"}
