@@ -14,10 +14,10 @@ from tests.support import fuzzing
     ("contract", "cases", "least"),
     [
         pytest.param("openapi", 10, 1000, id="v1", marks=pytest.mark.xdist_group("fuzz")),
-        pytest.param("legacy", 1, 100, id="old", marks=pytest.mark.xdist_group("fuzz-old")),
+        pytest.param("legacy", 1, 1000, id="old", marks=pytest.mark.xdist_group("fuzz-old")),
     ],
 )
-def test_generated_requests_keep_the_contract(tmp_path, pytestconfig, contract, cases, least):
+def test_a_thousand_generated_requests_keep_the_contract(tmp_path, pytestconfig, contract, cases, least):
     if pytestconfig.getoption("--service-url"):
         pytest.skip("starts a server of its own")
     result = fuzzing.run(cases, tmp_path, contract=contract)

@@ -18,7 +18,6 @@ from unittest import mock
 
 import pytest
 
-from airflow_rest_api.web import contract
 from tests.conftest import application, in_process
 from tests.support import clients, curl, environment, manuals, parser, runs, template
 
@@ -246,16 +245,7 @@ def assert_answered(answer: Any, shown: manuals.Shown) -> None:
         assert re.fullmatch(wanted, told["output"]["stdout"])
 
 
-KNOWN = {path.lstrip("/") for path in contract.load("legacy.yaml")["paths"]}
-
-
-def known(shown):
-    return shown.call.path.endswith("/login") or dict(shown.call.query).get("api") in KNOWN
-
-
-@pytest.mark.parametrize(
-    "shown", [shown for shown in TABLE if known(shown)], ids=lambda shown: shown.call.address
-)
+@pytest.mark.parametrize("shown", TABLE, ids=lambda shown: shown.call.address)
 def test_a_call_of_a_manual_is_answered_as_it_says(send, shown):
     assert_answered(send(shown.call), shown)
 
