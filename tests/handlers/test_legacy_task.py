@@ -13,6 +13,8 @@ import pytest
 
 from airflow_rest_api.legacy.clairvoyant import rendering
 from airflow_rest_api.services import errors
+from airflow_rest_api.services.caller import Caller, DagScope
+from airflow_rest_api.services.dags import dag_names
 from airflow_rest_api.services.task_instances import rendered_fields
 from airflow_rest_api.trial.attempt import Ending
 
@@ -81,6 +83,14 @@ class TestListDags:
     @pytest.mark.parametrize(("role", "status"), [(None, 401), ("nobody", 403), ("viewer", 200)])
     def test_who_reads_dags_lists_them(self, old, role, status):
         assert old("clairvoyant", "list_dags", role=role).status_code == status
+
+    @pytest.mark.in_process
+    def test_nobody_is_told_of_dags_that_they_may_not_read(self):
+        permissions = mock.Mock()
+        permissions.dag_scope.return_value = DagScope(frozenset({"etl", "no_such"}), everything=False)
+        caller = Caller("1", "one", permissions, None)
+        assert dag_names.readable(caller) == ["etl"]
+        assert [file.dag_ids for file in dag_names.files(caller)] == [["etl"]]
 
 
 class TestListTasks:
@@ -301,6 +311,7 @@ class TestTriggerDag:
             ({"run_id": "once", "exec_date": date}, "Run id once already exists for dag id manual"),
             ({"run_id": "twice", "exec_date": date}, f"or one with the logical date '{date}'."),
             ({"run_id": "a/b c"}, "a/b c"),
+            ({"run_id": "x" * 251}, "The run_id is longer than 250 characters."),
             ({"run_id": "scheduled__x"}, "scheduled__x"),
             ({"exec_date": "tomorrow"}, "error: argument -e/--exec_date: invalid parse value: 'tomorrow'"),
             (
@@ -328,6 +339,19 @@ class TestTriggerDag:
     def test_who_may_trigger_runs_triggers_them(self, old, role, status):
         answer = old("clairvoyant", "trigger_dag", {"dag_id": "manual"}, role=role)
         assert answer.status_code == status
+
+    def test_runs_one_after_the_other_and_at_once_have_seconds_of_their_own(self, say):
+        def trigger(run_id):
+            named = {"run_id": f"named-{run_id}"} if run_id % 2 else {}
+            return CREATED.fullmatch(say("trigger_dag", dag_id="manual", **named).stdout).groups()
+
+        made = [trigger(number) for number in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            made += pool.map(trigger, range(4, 12))
+        assert len({date for _, date, _ in made}) == len({run_id for _, _, run_id in made}) == 12
+        dates = [datetime.fromisoformat(date) for _, date, _ in made[:4]]
+        assert dates == sorted(dates)
+        assert all(date.microsecond == 0 for date in dates)
 
     def test_of_two_at_once_one_makes_the_run(self, say):
         arguments = {"dag_id": "manual", "run_id": "at-once", "exec_date": "2026-02-05"}
