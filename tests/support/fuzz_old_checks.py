@@ -7,11 +7,17 @@ import schemathesis
 # These wait until runs or tasks have ended, which nobody runs on this server.
 WAITS = {"run", "backfill", "test"}
 NOWHERE = "no_such_dag"
+LONGEST = 20_000
 
 
 @schemathesis.hook
 def before_call(_context, case, _given) -> None:
     """Let nobody wait for a run: where one would, the DAG is another one that is not there."""
+    if isinstance(case.query, dict):
+        # A server refuses a head of more than 64 KiB before it is read, in the words of HTTP.
+        case.query.update(
+            {name: value[:LONGEST] for name, value in case.query.items() if isinstance(value, str)}
+        )
     if case.operation.path.strip("/") in WAITS:
         for arguments in (case.query, case.body):
             if isinstance(arguments, dict) and arguments.get("dag_id"):
