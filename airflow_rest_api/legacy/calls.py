@@ -16,7 +16,7 @@ Ask = Callable[[str, Mapping[str, Any], Any], None]
 EBAY, CLAIRVOYANT = "ebay", "clairvoyant"
 _MASK = "***"
 # Arguments that may hold a secret, and are echoed only as whoever knows them says: a call may be refused before.
-_SECRETIVE = frozenset({"conn_extra", "conn_uri", "set", "value"})
+_SECRETIVE = frozenset({"broker_api", "conn_extra", "conn_uri", "set", "value"})
 
 
 def _asks_nobody(*asked: Any) -> None:

@@ -114,10 +114,8 @@ def deploy(
     Raises what `destination_of` and `deployment.deploy_dag` raise, and `Failed`.
     """
     place = destination_of(wish, deployer, manner)
-
-    def accept(order: Order) -> None:
-        if manner.needs_dag and not order.dags:
-            raise Failed(f"Failed to get dag from DAG File [{module(place)}]")
+    stored = _stored(wish, options, deployer, manner, place)
+    deployment_id = stored["deployment_id"]
 
     def ended(entry: Json) -> Json:
         return answer(Deployed(place, entry["dag_ids"], _unserved(entry, manner)))
@@ -125,14 +123,24 @@ def deploy(
     def later() -> Json:
         return ended(deployment.get_deployment(deployment_id, caller=deployer.client.caller))
 
-    try:
-        entry = deployer.deploy({"dag_file": wish.dag_file, "force": wish.force, **options}, accept)
-    except FileExists:
-        raise Occupied(place.full_path, manner.end) from None
-    deployment_id = entry["deployment_id"]
-    if entry["state"] in rows.TERMINAL:
-        return ended(entry)
+    if stored["state"] in rows.TERMINAL:
+        return ended(stored)
     return Pending("deployment", (deployment_id,), rows.TERMINAL, SECONDS, later)
+
+
+def _stored(
+    wish: Wish, options: Mapping[str, bool], deployer: Deployer, manner: Manner, place: Destination
+) -> Json:
+    def accept(order: Order) -> None:
+        if manner.needs_dag and not order.dags:
+            raise Failed(f"Failed to get dag from DAG File [{module(place)}]")
+
+    form = {"dag_file": wish.dag_file, "force": wish.force, **options}
+    try:
+        return deployer.deploy(form, accept)
+    except FileExists:
+        # Somebody else was faster.
+        raise Occupied(place.full_path, manner.end) from None
 
 
 def _unserved(entry: Json, manner: Manner) -> str | None:

@@ -10,19 +10,10 @@ from airflow_rest_api.legacy import token_errors
 from airflow_rest_api.legacy.arguments import NAME
 from airflow_rest_api.legacy.calls import CLAIRVOYANT, Call
 from airflow_rest_api.legacy.catalogue import OldCall
-from airflow_rest_api.legacy.failures import BadRequest, OldFailure, Printed, TokenFailed
-from airflow_rest_api.services import errors
+from airflow_rest_api.legacy.failures import PRINTED, BadRequest, OldFailure, Printed, TokenFailed
 from airflow_rest_api.web.problems import Problem
 
 AUTO = "auto"
-# What a command of Airflow 1 printed and the call survived.
-_PRINTED = (
-    errors.Malformed,
-    errors.NotFound,
-    errors.Conflict,
-    errors.PreconditionFailed,
-    errors.Unprocessable,
-)
 
 
 def of_door(setting: str, door: str) -> str:
@@ -76,7 +67,7 @@ def refused(call: Call, fault: Exception, problem: Problem, authorization: bytes
         return token_errors.of(fault, authorization)
     if isinstance(fault, OldFailure):
         return problem.status, call.failed(problem.status, problem.detail)
-    if call.prints and isinstance(fault, _PRINTED):
+    if call.prints and isinstance(fault, PRINTED):
         stdout = fault.stdout if isinstance(fault, Printed) else ""
         return HTTPStatus.OK, call.printed(stdout, problem.detail)
     return problem.status, call.failed(problem.status, problem.detail)

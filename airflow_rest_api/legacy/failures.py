@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from airflow_rest_api.services import errors
 
+# What a command of Airflow 1 printed, and the call survived.
+PRINTED = (
+    errors.Malformed,
+    errors.NotFound,
+    errors.Conflict,
+    errors.PreconditionFailed,
+    errors.Unprocessable,
+)
+
 
 class OldFailure(errors.Refusal):
     """A refusal with the text of an old plugin, answered with ``status`` whatever the call."""

@@ -80,6 +80,9 @@ class LegacyRouter:
             if answer.status:
                 raise
             await self._refuse(current, fault, answer, dict(scope["headers"]).get(b"authorization"))
+        finally:
+            # Of a call that comes to no handler nobody else closes the files.
+            current.closing.close()
         if self._around.usage.note(current, call):
             # The answer is out: where nobody can write the mark, the next call leaves it.
             with suppress(Overloaded):

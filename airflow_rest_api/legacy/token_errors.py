@@ -9,6 +9,7 @@ from airflow_rest_api.services.token_refusals import (
     NotBearer,
     RefreshTokenPresented,
     TokenExpired,
+    TokenRefused,
     TokenRevoked,
     UserGone,
 )
@@ -29,10 +30,12 @@ _FORGED = (422, "Signature verification failed")
 def of(fault: Exception, authorization: bytes | None) -> Answer:
     """Return status and body for a request of whom nobody knows, by its Authorization header and what was raised."""
     words = (authorization or b"").split()
-    if isinstance(fault, NotBearer) or (words and (len(words) != 2 or words[0].lower() != b"bearer")):
-        return 422, {"msg": NOT_BEARER}
-    if not words:
+    if not words and not isinstance(fault, NotBearer):
         return 401, {"msg": MISSING}
+    # What is sent and yet not seen as a token is no header to read one from.
+    is_token = isinstance(fault, TokenRefused) and not isinstance(fault, NotBearer)
+    if not is_token or len(words) != 2 or words[0].lower() != b"bearer":
+        return 422, {"msg": NOT_BEARER}
     status, text = _of_token(fault, words[1])
     return status, {"msg": text}
 

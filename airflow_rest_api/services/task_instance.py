@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import errors, instants
@@ -142,6 +143,13 @@ def get_mapped_task_instance(dag_id: str, dag_run_id: str, task_id: str, map_ind
         if map_index == -1 and _has_instances(session, dag_id, dag_run_id, task_id):
             raise TaskIsMapped(task_id)
         raise errors.TaskInstanceNotFound(dag_id, dag_run_id, task_id, map_index)
+
+
+def get_states(dag_id: str, dag_run_id: str, task_id: str) -> set[str | None]:
+    """Return the states that the instances of a task are in; none where the run has no instance of it."""
+    wanted = select(TASK_INSTANCE.c.state).where(*place.of_task(dag_id, dag_run_id, task_id)).distinct()
+    with reading() as session:
+        return set(session.scalars(wanted))
 
 
 def _has_instances(session: Session, dag_id: str, dag_run_id: str, task_id: str) -> bool:

@@ -10,6 +10,8 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import select, tuple_
 
 from airflow_rest_api.services import operation
+from airflow_rest_api.services.backfills import backfill_outcome
+from airflow_rest_api.services.backfills.backfill_rows import BACKFILL
 from airflow_rest_api.services.database import reading
 from airflow_rest_api.storage import tables
 
@@ -23,6 +25,7 @@ _COLUMNS: dict[str, tuple[tuple[Any, ...], Callable[[], Any]]] = {
     "task_instance": ((_TASK.dag_id, _TASK.run_id, _TASK.task_id, _TASK.map_index), lambda: _TASK.state),
     "deployment": ((tables.deployment.c.id,), lambda: tables.deployment.c.state),
     "operation": ((tables.operation.c.id,), operation.state_now),
+    "backfill": ((BACKFILL.c.id,), backfill_outcome.state_now),
 }
 KINDS = frozenset(_COLUMNS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -15,7 +16,7 @@ from airflow_rest_api.security.switches import Switches, SwitchOff
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.dags import dag_refresh
 from airflow_rest_api.services.database import reading
-from airflow_rest_api.web import contract
+from airflow_rest_api.web import contract, sinks
 from tests.support import deployments, parser, work
 from tests.support.deployments import dag_file, processed
 from tests.support.old_calls import OldCalls
@@ -388,6 +389,17 @@ class TestUploadFile:
         assert "settings or code" in told(upload("sitecustomize.py"), 422)
         assert [one.name for one in root.iterdir()] == ["link"]
         assert list(tmp_path.iterdir()) == []
+
+    def test_the_files_of_a_call_that_is_refused_early_are_closed(self, upload, monkeypatch):
+        made = []
+
+        def file(*sizes):
+            made.append(tempfile.SpooledTemporaryFile(*sizes))  # noqa: SIM115
+            return made[-1]
+
+        monkeypatch.setattr(sinks, "SpooledTemporaryFile", file)
+        assert told(upload(path="\0"), 400) == "The argument 'path' holds a NUL character."
+        assert [one.closed for one in made] == [True]
 
     def test_without_a_root_nothing_is_written(self):
         """The switch is asked by the contract's rule, before anything else."""

@@ -34,6 +34,12 @@ def works(rest, token):
     return rest.get("/dags", role=None, headers={"Authorization": f"Bearer {token}"}).status_code
 
 
+@pytest.fixture
+def first(rest, restored_database):
+    """The two tokens of a login."""
+    return rest.http.post(LOGIN_AT, json={**LOGIN, "refresh": True}).json()
+
+
 class TestLogin:
     @pytest.mark.parametrize(
         ("refresh", "names"),
@@ -125,10 +131,6 @@ class TestLogin:
 
 
 class TestRefresh:
-    @pytest.fixture
-    def first(self, rest, restored_database):
-        return rest.http.post(LOGIN_AT, json={**LOGIN, "refresh": True}).json()
-
     def renew(self, rest, token=None, **options):
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return rest.http.post(REFRESH_AT, headers=headers, **options)
@@ -217,3 +219,29 @@ class TestRefresh:
         assert {answer.status_code for answer in answers} == {200}
         with unit_of_work() as session:
             assert session.scalar(select(func.count()).select_from(table)) == 1
+
+
+class TestTheirTokens:
+    """What the old calls say to the tokens of the old login."""
+
+    def test_a_good_one_is_taken(self, old, first):
+        headers = {"Authorization": f"Bearer {first['access_token']}"}
+        assert old("clairvoyant", "version", role=None, headers=headers).json()["status"] == "OK"
+
+    @pytest.mark.in_process
+    def test_others_are_told_what_is_wrong_with_them(self, rest, old, first, monkeypatch):
+        def said(token, door="ebay"):
+            return told(old(door, "version", role=None, headers={"Authorization": f"Bearer {token}"}), "msg")
+
+        claims = {"sub": "op", "role": "OP"}
+        expired = issuers.access_tokens(minutes=-1).issue(claims)
+        forged = issuers.access_tokens(jwt_secret="x" * 64).issue(claims)
+        for door in ("ebay", "clairvoyant"):
+            assert said(first["refresh_token"], door) == (422, "Only access tokens are allowed")
+            assert said(expired, door) == (401, "Token has expired")
+            assert said(forged, door) == (422, "Signature verification failed")
+        headers = {"Authorization": f"Bearer {first['access_token']}"}
+        assert rest.post("/security/logout", role=None, headers=headers).status_code == 204
+        assert said(first["access_token"]) == (401, "Token has been revoked")
+        monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "admin:admin")
+        assert said(issuers.access_tokens().issue(claims)) == (401, "Error loading the user op")

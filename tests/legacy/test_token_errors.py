@@ -18,6 +18,7 @@ BAD_HEADER = "Bad Authorization header. Expected value 'Bearer <JWT>'"
     [
         pytest.param(NOBODY, None, 401, "Missing Authorization Header", id="none"),
         pytest.param(NOBODY, " ", 401, "Missing Authorization Header", id="empty"),
+        pytest.param(NOBODY, f"Bearer\t{TOKEN}", 422, BAD_HEADER, id="unseen"),
         pytest.param(token_refusals.NotBearer(), "Basic b3A6b3A=", 422, BAD_HEADER, id="basic"),
         pytest.param(token_refusals.NotBearer(), "Bearer", 422, BAD_HEADER, id="bearer alone"),
         pytest.param(token_refusals.TokenInvalid(), "Bearer a b", 422, BAD_HEADER, id="two words"),

@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support import clients
+from tests.support.old_calls import OldCalls
+
 pytestmark = pytest.mark.timeout(240)
 
 DAG = "trials_rendered"
@@ -90,3 +93,14 @@ def test_two_are_rendered_at_once_and_a_third_is_told_to_come_again(rendered):
     assert sorted(answer.status_code for answer in answers) == [200, 200, 503]
     refused = next(answer for answer in answers if answer.status_code == 503)
     assert (kind(refused)[1], refused.headers["retry-after"]) == ("renderers-busy", "5")
+
+
+def test_an_old_call_renders_for_a_date_without_a_run(live, waiting):
+    old = OldCalls(live.rest.http, clients.Tokens())
+    query = {"dag_id": DAG, "task_id": "secret", "execution_date": "2026-02-08"}
+    rendered = old("clairvoyant", "render", query).json()["output"]
+    assert "# property: bash_command\n" in rendered["stdout"]
+    assert "\necho 1 2026-02-08 ***\n" in rendered["stdout"]
+    refused = old("clairvoyant", "render", query, role="op").json()["output"]
+    assert refused["stdout"] == ""
+    assert refused["stderr"].startswith(f"DagRun for {DAG} with run_id or logical_date of '2026-02-08T")

@@ -127,6 +127,22 @@ def taken_away(client: Any, flask_app: Any, tokens: dict[str, str]) -> dict[str,
     return refused
 
 
+def old_login(client: Any, tokens: dict[str, Any]) -> list[Any]:
+    """Log in at the old address, and renew what an active and an inactive user have; answer statuses and bodies."""
+    place = "http://test/api/v1/security"
+    sent = {"username": "fab_viewer", "password": PASSWORD, "refresh": True}
+    logins = [client.post(f"{place}/login", json={**sent, "provider": name}) for name in ("db", "ldap", "x")]
+    one, gone = logins[0].json(), tokens["fab_leaving"]
+    renewals = [
+        client.post(f"{place}/refresh", headers={"Authorization": f"Bearer {token['refresh_token']}"})
+        for token in (one, one, gone)
+    ]
+    return [
+        [answer.status_code, sorted(answer.json()) if answer.status_code == 200 else answer.json()]
+        for answer in (*logins, *renewals)
+    ]
+
+
 def observe() -> dict[str, Any]:
     """Start the application and call it as these users."""
     from starlette.testclient import TestClient
@@ -177,6 +193,7 @@ def observe() -> dict[str, Any]:
     leaving = auth_manager.manager().generate_jwt(auth_manager.user_by_name("fab_leaving"))
     both = {"ours": tokens["fab_leaving"]["access_token"], "airflow's": leaving}
     found["taken away"] = taken_away(client, flask_app, both)
+    found["old login"] = old_login(client, tokens)
     found["method"] = flask_app.config[FAKE].partition("$")[0]
     unusual = ("fab_viewer", "fab_viewer@example.com", "nobody", "fab_gone", "fab_federated")
     found["work"] = {name: work_of(name) for name in unusual}

@@ -52,6 +52,18 @@ def test_ldap_has_to_be_configured(found):
     assert found["ldap"] == 403
 
 
+def test_the_old_login_knows_them_as_well(found):
+    *answers, gone = found["old login"]
+    assert answers == [
+        [200, ["access_token", "refresh_token"]],
+        [403, {"message": "The provider 'ldap' is not configured in Flask-AppBuilder."}],
+        [400, {"message": "Provider x not supported"}],
+        *[[200, ["access_token"]]] * 2,
+    ]
+    status, told = gone
+    assert (status, told["msg"].startswith("Error loading the user ")) == (401, True)
+
+
 def test_only_active_users_are_found_by_name(found):
     assert found["names"] == [True, False, False]
 

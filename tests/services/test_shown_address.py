@@ -26,6 +26,7 @@ SHOWN = {
     "pg://ada:secret#1@host": "***",
     "pg://[::secret": "***",
     "a://b://c://ada:secret@host": "***",
+    f"pg://host?a={'[' * 100_000}": "***",
 }
 
 

@@ -91,9 +91,10 @@ def running(home: Path, files: Mapping[str, str] | None = None, **settings: str)
 
 def _bundles(drafts: Path) -> dict[str, str]:
     local = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    # The first is the one to which is deployed unless another one is named.
     bundles = [
-        {"name": "dags-folder", "classpath": local, "kwargs": {}},
         {"name": BUNDLE, "classpath": local, "kwargs": {"path": str(drafts)}},
+        {"name": "dags-folder", "classpath": local, "kwargs": {}},
     ]
     return {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles)}
 

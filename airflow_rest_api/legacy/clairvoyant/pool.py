@@ -17,7 +17,7 @@ from airflow_rest_api.services.states import UNCONDITIONAL
 Row = Sequence[Any]
 
 _HEADERS = ("Pool", "Slots", "Description")
-_MOST_NAME, _MOST_SLOTS = 256, 2**31 - 1
+_MOST_NAME, _MOST_SLOTS, _MOST_SHOWN = 256, 2**31 - 1, 1000
 _USAGE = """\
 usage: airflow pool [-h] [-s NAME SLOT_COUNT POOL_DESCRIPTION] [-g NAME]
                     [-x NAME] [-i FILEPATH] [-e FILEPATH]
@@ -51,7 +51,7 @@ def _rows(call: Call, given: Mapping[str, Any], caller: Caller) -> list[Row]:
     if given["delete"]:
         return [_deleted(call, given["delete"])]
     call.require("get_pools", {})
-    return list(service.get_limits(caller=caller))
+    return [(name, slots, _short(text)) for name, slots, text in service.get_limits(caller=caller)]
 
 
 def _wanted(given: Mapping[str, Any]) -> tuple[str, str, str] | None:
@@ -129,4 +129,11 @@ def _slots(text: str) -> int:
 
 
 def _row(entry: Mapping[str, Any]) -> Row:
-    return entry["name"], entry["slots"], entry["description"]
+    return entry["name"], entry["slots"], _short(entry["description"])
+
+
+def _short(description: str | None) -> str | None:
+    """Return a description as a table has it, all of whose rows are as wide as the widest."""
+    if description is None or len(description) <= _MOST_SHOWN:
+        return description
+    return f"{description[:_MOST_SHOWN]}..."

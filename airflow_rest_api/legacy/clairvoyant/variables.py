@@ -122,11 +122,13 @@ def _got(key: str, default: str | None, *, as_json: bool) -> str:
 
 
 def _parsed(text: str) -> str:
-    """Return what a JSON text means in Python's notation, or why it is none."""
+    """Return what a JSON text means in Python's notation, or why it is none; raises `Printed` for a bottomless one."""
     try:
         return str(json.loads(text))
-    except (ValueError, RecursionError) as fault:
+    except ValueError as fault:
         return str(fault)
+    except RecursionError:
+        raise Printed("RecursionError: maximum recursion depth exceeded") from None
 
 
 def _deleted(key: str) -> str:

@@ -40,13 +40,13 @@ def _masked(address: str) -> str:
     before, mark, query = shown.partition("?")
     if not sensitive:
         return shown
-    return before + mark + "&".join(_hidden(pair, sensitive) for pair in query.split("&"))
+    hidden = sensitive | {connection_address.EXTRA_KEY}
+    return before + mark + "&".join(_hidden(pair, hidden) for pair in query.split("&"))
 
 
-def _hidden(pair: str, sensitive: frozenset[str]) -> str:
+def _hidden(pair: str, hidden: frozenset[str]) -> str:
     name = pair.partition("=")[0]
-    is_hidden = unquote_plus(name) in {*sensitive, connection_address.EXTRA_KEY}
-    return f"{name}={masks.MASK}" if is_hidden else pair
+    return f"{name}={masks.MASK}" if unquote_plus(name) in hidden else pair
 
 
 def _sensitive(extra: str | None) -> frozenset[str]:

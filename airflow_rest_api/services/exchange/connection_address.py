@@ -48,8 +48,8 @@ def read(address: str) -> dict[str, Any]:
     try:
         Connection._parse_from_uri(plain, address)  # type: ignore[arg-type]
         fields = {name: getattr(plain, name) or None for name in _FIELDS}
-    except (AirflowException, ValueError):
-        # Both may quote a part of the address.
+    except (AirflowException, ValueError, RecursionError):
+        # They may quote a part of the address.
         raise Unreadable("It is no URI of a connection.") from None
     return fields
 

@@ -18,10 +18,13 @@ from airflow_rest_api.services.task_instances import task_instance_place as plac
 from airflow_rest_api.services.task_instances.task_instance_rows import TASK_INSTANCE, Entry
 
 
-def get_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> Entry:
+def get_task_instance_dependencies(
+    dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1, *, of_any_state: bool = False
+) -> Entry:
     """Tell what keeps the scheduler from starting a task instance; raises `TaskInstanceNotFound`.
 
-    Only an instance without a state, or one that is scheduled, waits for anything.
+    Only an instance without a state, or one that is scheduled, waits for anything; one ``of_any_state`` is told
+    what Airflow's command line tells, of which its state is a part.
     """
     wanted = select(TaskInstance).where(
         *place.of_task(dag_id, dag_run_id, task_id), TASK_INSTANCE.c.map_index == map_index
@@ -30,7 +33,8 @@ def get_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str, m
         instance = session.scalar(wanted)
         if instance is None:
             raise errors.TaskInstanceNotFound(dag_id, dag_run_id, task_id, map_index)
-        unmet = _unmet(session, instance) if instance.state in (None, TaskInstanceState.SCHEDULED) else []
+        waits = of_any_state or instance.state in (None, TaskInstanceState.SCHEDULED)
+        unmet = _unmet(session, instance) if waits else []
         # The caller only looks, but some of Airflow's dependencies set the state of the task that they look at.
         session.rollback()
     return {"dependencies": sorted(unmet, key=lambda dependency: dependency["name"])}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow._shared.timezones import timezone
 from sqlalchemy import select
 
 from airflow_rest_api.services.database import reading
 from airflow_rest_api.services.runs.dag_run_rows import RUN
+
+LONGEST_ROW = timedelta(hours=1)
 
 
 def run_id_at(dag_id: str, instant: datetime) -> str | None:
@@ -29,3 +31,18 @@ def run_id_at(dag_id: str, instant: datetime) -> str | None:
             return found
         newest = of_dag.where(undated).order_by(RUN.c.id.desc()).limit(1)
         return session.scalar(newest)
+
+
+def free_second(dag_id: str, instant: datetime) -> datetime:
+    """Return the first whole second, from that of ``instant`` on, for which the DAG has no run.
+
+    A DAG has one run per logical date. Where a whole `LONGEST_ROW` is taken, it is the second of ``instant``.
+    """
+    first = instant.replace(microsecond=0)
+    taken = select(RUN.c.logical_date).where(
+        RUN.c.dag_id == dag_id, RUN.c.logical_date.between(first, first + LONGEST_ROW)
+    )
+    with reading() as session:
+        dates = set(session.scalars(taken))
+    row = (first + timedelta(seconds=seconds) for seconds in range(int(LONGEST_ROW.total_seconds())))
+    return next((second for second in row if second not in dates), first)

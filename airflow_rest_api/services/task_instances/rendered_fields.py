@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
@@ -92,6 +93,17 @@ def get_rendered_fields(
     return {**wanted, "fields": _rendered(wanted), "source": LIVE}
 
 
+def get_rendered_fields_at(dag_id: str, task_id: str, logical_date: datetime, *, caller: Caller) -> Entry:
+    """Return the templated fields as they would be in a run of this date, which need not exist.
+
+    Raises `SwitchOff` and `PowerMissing`, `DagNotFound`, `TaskNotFound`, `MapIndexNeeded` and what `_rendered` raises.
+    """
+    _require_to_render(caller)
+    _require_instance(dag_id, task_id, -1)
+    wanted: Entry = {"dag_id": dag_id, "dag_run_id": None, "task_id": task_id, "map_index": -1}
+    return {**wanted, "fields": _rendered(wanted, logical_date.isoformat()), "source": LIVE}
+
+
 def _stored(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Any:
     instances = place.of_task(dag_id, dag_run_id, task_id)
     wanted = (
@@ -131,14 +143,14 @@ def _require_instance(dag_id: str, task_id: str, map_index: int) -> None:
             raise MapIndexNeeded(task_id)
 
 
-def _rendered(wanted: Entry) -> Any:
+def _rendered(wanted: Entry, logical_date: str | None = None) -> Any:
     """Render in a child process; raises `RenderersBusy`, `RendererUnavailable` and `RenderingFailed`."""
     masks = Masks()
 
     def heed(progress: Progress) -> None:
         masks.learn(progress.secrets)
 
-    order = {"what": "render", **wanted, "logical_date": None, "params": {}}
+    order = {"what": "render", **wanted, "logical_date": logical_date, "params": {}}
     with _turn():
         try:
             ending = attempt.carry_out(order, seconds=SECONDS, heed=heed)

@@ -38,5 +38,8 @@ with DAG("backfilled_slowly", **OLD):
 with DAG("backfilled_again", **OLD):
     fail_at_first_on_even_days()
 
+with DAG("backfilled_by_command", **OLD):
+    EmptyOperator(task_id="before") >> fail_at_first_on_even_days()
+
 with DAG("backfilled_partly", **OLD):
     EmptyOperator(task_id="before") >> fail_at_first_on_even_days() >> EmptyOperator(task_id="after")

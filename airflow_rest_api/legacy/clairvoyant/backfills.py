@@ -1,0 +1,150 @@
+"""Backfills: Clairvoyant's `backfill`, which ran `airflow backfill` and waited for its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from airflow_rest_api.legacy import instants
+from airflow_rest_api.legacy.calls import Call, Json
+from airflow_rest_api.legacy.clairvoyant import instance_names, standstill, task_patterns
+from airflow_rest_api.legacy.failures import Printed
+from airflow_rest_api.legacy.pending import Pending
+from airflow_rest_api.services import backfill as service
+from airflow_rest_api.services import dag
+from airflow_rest_api.services.backfills import backfill_outcome
+from airflow_rest_api.services.backfills.backfill_refusals import (
+    InvalidReprocessBehavior,
+    NoBackfillRunsToCreate,
+)
+from airflow_rest_api.services.caller import Caller
+
+SECONDS = 300
+_NO_DATES = "No run dates were found for the given dates and dag interval.\n"
+_RULE = "-" * 51
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client has sent."""
+
+    dag_id: str
+    task_regex: str | None
+    start_date: str | None
+    end_date: str | None
+    mark_success: bool
+    ignore_dependencies: bool
+    dry_run: bool
+
+
+def backfill(call: Call, caller: Caller, wish: Wish) -> Json | Pending:
+    """Run a DAG for the dates of its schedule between two, and answer how the runs ended; a dry run names the dates.
+
+    Raises `Printed`, `Denied` and what `create_backfill` raises.
+    """
+    body = _body(caller, wish)
+    begin = _planned if wish.dry_run else _begun
+    try:
+        return begin(call, caller, body)
+    except NoBackfillRunsToCreate:
+        return call.printed(_NO_DATES)
+    except InvalidReprocessBehavior:
+        # What depends on the past cannot leave a failed run behind: Airflow 3 demands that it runs again.
+        return begin(call, caller, {**body, "reprocess_behavior": "failed"})
+
+
+def _body(caller: Caller, wish: Wish) -> Json:
+    if wish.mark_success:
+        raise Printed(
+            "error: argument mark_success: a backfill of Airflow 3 runs its tasks; nothing was done. "
+            "Use patch_dag_run for runs that are there."
+        )
+    dates = _between(wish)
+    tasks: Json = {}
+    if wish.task_regex is not None:
+        caller.permissions.require_dag(wish.dag_id, "PUT", "TASK_INSTANCE")
+        tasks = {
+            "task_ids": _tasks(wish.dag_id, wish.task_regex),
+            "include_upstream": not wish.ignore_dependencies,
+        }
+    return {"dag_id": wish.dag_id, **dates, **tasks, "max_active_runs": _at_once(wish.dag_id)}
+
+
+def _between(wish: Wish) -> Json:
+    """Return the two dates; one alone counts for both, as it did."""
+    read = [
+        instants.parse(text, name) if text else None
+        for name, text in (("start_date", wish.start_date), ("end_date", wish.end_date))
+    ]
+    given = [date for date in read if date is not None]
+    if not given:
+        raise Printed("airflow.exceptions.AirflowException: Provide a start_date and/or end_date")
+    start, end = given[0], given[-1]
+    if end < start:
+        raise Printed("error: argument end_date: lies before start_date")
+    return {"from_date": start.isoformat(), "to_date": end.isoformat()}
+
+
+def _at_once(dag_id: str) -> int:
+    """Return how many runs the DAG's author lets go on at once, which the old command kept to."""
+    found: int = dag.get_dag(dag_id).answer["max_active_runs"]
+    return found
+
+
+def _tasks(dag_id: str, task_regex: str) -> list[str]:
+    named = task_patterns.chosen(dag_id, task_regex)
+    if not named:
+        raise Printed(f"There are no tasks that match '{task_regex}' regex. Nothing to run, exiting...")
+    return named
+
+
+def _planned(call: Call, caller: Caller, body: Json) -> Json | Pending:
+    plan = service.create_backfill_dry_run(body=body, caller=caller)
+    dates = [run["logical_date"] or run["partition_date"] for run in plan["backfills"]]
+    lines = [f"Dry run of DAG {body['dag_id']} on {date.isoformat()}" for date in dates]
+    lines += [f"Task {task_id}" for task_id in plan.get("selection", {}).get("task_ids", ())]
+    return call.printed("".join(f"{line}\n" for line in lines) if dates else _NO_DATES)
+
+
+def _begun(call: Call, caller: Caller, body: Json) -> Json | Pending:
+    number = service.create_backfill(body=body, caller=caller)["id"]
+    terminal = (backfill_outcome.COMPLETED,)
+    return Pending("backfill", (number,), terminal, SECONDS, partial(_told, call, number))
+
+
+def _told(call: Call, number: int) -> Json:
+    found = backfill_outcome.outcome(number)
+    progress = found["progress"]
+    lines = [_progress(progress)]
+    if not progress["left"]:
+        lines.append("Backfill done. Exiting.")
+    return call.printed("".join(f"{line}\n" for line in lines), "\n".join(_troubles(found)))
+
+
+def _progress(progress: Json) -> str:
+    made = progress["total"] - progress["skipped"]
+    counts = {
+        "running": progress["running"],
+        "succeeded": progress["success"],
+        "failed": progress["failed"],
+        "skipped": progress["skipped"],
+    }
+    told = " | ".join(f"{name}: {count}" for name, count in counts.items())
+    return f"[backfill progress] | finished run {made - progress['left']} of {made} | {told}"
+
+
+def _troubles(found: Json) -> Iterator[str]:
+    progress = found["progress"]
+    if found["failed"]:
+        yield from (_RULE, "Some task instances failed:")
+        for entry in found["failed"]:
+            date = entry["logical_date"] or entry["run_id"]
+            yield instance_names.of(found["dag_id"], entry["task_id"], date, entry["state"])
+    elif progress["failed"]:
+        yield f"Of the runs {progress['failed']} failed without a failed task."
+    if progress["left"]:
+        yield (
+            f"The backfill {found['id']} goes on: {progress['left']} of its runs have not ended. "
+            f"get_backfill tells how far it is, cancel_backfill ends it.{standstill.hint(found['dag_id'])}"
+        )

@@ -1,0 +1,67 @@
+"""Task state: what `airflow task_state` and `airflow task_failed_deps` printed of a task at a date."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+
+from airflow_rest_api.legacy.failures import Printed
+from airflow_rest_api.services import errors, task, task_instance
+from airflow_rest_api.services.explaining import task_instance_dependencies as dependencies
+from airflow_rest_api.services.runs import run_dates
+
+# A mapped task has many states and the command one line: the first of these that one of its instances is in.
+_PRECEDENCE = (
+    *("failed", "upstream_failed", "up_for_retry", "up_for_reschedule", "running", "restarting"),
+    *("deferred", "queued", "scheduled", None, "success", "skipped", "removed"),
+)
+_NO_RUN = "Dagrun Running: Task instance's dagrun did not exist: Unknown reason."
+
+
+def require_task(dag_id: str, task_id: str, stdout: str = "") -> None:
+    """Raise `Printed` unless the DAG has the task."""
+    try:
+        task.get_task(dag_id, task_id)
+    except errors.TaskNotFound:
+        raise Printed(f"Task {task_id} not found", stdout) from None
+
+
+def printed_state(dag_id: str, task_id: str, moment: datetime) -> str:
+    """Return the state of the task in the run of this date, `None` where there is none.
+
+    Raises `Printed` where the DAG has no such task.
+    """
+    run_id = run_dates.run_id_at(dag_id, moment)
+    states = task_instance.get_states(dag_id, run_id, task_id) if run_id else set()
+    if not states:
+        require_task(dag_id, task_id, stdout="None\n")
+    return f"{of_all(states)}\n"
+
+
+def of_all(states: AbstractSet[str | None]) -> str | None:
+    """Return the one state to tell of all instances of a task."""
+    ranked = {state: rank for rank, state in enumerate(_PRECEDENCE)}
+    return min(states, key=lambda state: ranked.get(state, len(ranked)), default=None)
+
+
+def printed_dependencies(dag_id: str, task_id: str, moment: datetime) -> str:
+    """Return what the task waits for in the run of this date.
+
+    Raises `Printed` where the DAG has no such task, `TaskInstanceNotFound` where the run has none.
+    """
+    run_id = run_dates.run_id_at(dag_id, moment)
+    if run_id is None:
+        require_task(dag_id, task_id)
+        return _unmet([_NO_RUN])
+    try:
+        found = dependencies.get_task_instance_dependencies(dag_id, run_id, task_id, of_any_state=True)
+    except errors.TaskInstanceNotFound:
+        require_task(dag_id, task_id)
+        raise
+    return _unmet([f"{unmet['name']}: {unmet['reason']}" for unmet in found["dependencies"]])
+
+
+def _unmet(lines: list[str]) -> str:
+    if not lines:
+        return "Task instance dependencies are all met.\n"
+    return "\n".join(["Task instance dependencies not met:", *lines, ""])

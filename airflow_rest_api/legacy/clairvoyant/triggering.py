@@ -1,0 +1,100 @@
+"""Triggering: what `airflow trigger_dag` did and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_rest_api.legacy import instants
+from airflow_rest_api.legacy.failures import Printed
+from airflow_rest_api.services import dag_run, errors, json_texts
+from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.dags import dag_start
+from airflow_rest_api.services.runs import run_dates
+from airflow_rest_api.services.runs.dag_run_creation import DagRunAlreadyExists
+
+# As in version 1; a database that is no SQLite could not store more.
+MOST_CHARACTERS = 250
+# More than there are calls at once.
+_ATTEMPTS = 50
+
+
+def printed(
+    dag_id: str, *, run_id: str | None, conf: str | None, exec_date: str | None, caller: Caller
+) -> str:
+    """Trigger a run of the DAG, and return the line that tells of it.
+
+    Raises `Printed` for a date, an id or a configuration that the command refused, and what `json_texts.parse` and
+    `trigger_dag_run` raise.
+    """
+    if run_id and len(run_id) > MOST_CHARACTERS:
+        raise Printed(f"The run_id is longer than {MOST_CHARACTERS} characters.")
+    now = datetime.now(timezone.utc)
+    moments = [_date(exec_date)] if exec_date else _free_moments(dag_id, now)
+    order = {"dag_run_id": run_id, "conf": _conf(conf)}
+    moment, made = _triggered(dag_id, order, moments, now, caller)
+    date = moment.astimezone(timezone.utc)
+    return f"Created <DagRun {dag_id} @ {date}: {made}, externally triggered: True>\n"
+
+
+def _date(text: str) -> datetime:
+    # The command cut off the fraction of a second.
+    return instants.parse(text, "-e/--exec_date").replace(microsecond=0)
+
+
+def _free_moments(dag_id: str, now: datetime) -> Iterator[datetime]:
+    """Yield what is the next free second at the time of asking.
+
+    The old command took seconds. Clients that trigger one run after the other meet a second of which there is a run
+    only since calls take milliseconds.
+    """
+    for _ in range(_ATTEMPTS):
+        yield run_dates.free_second(dag_id, now)
+
+
+def _triggered(
+    dag_id: str, order: dict[str, Any], moments: Iterable[datetime], now: datetime, caller: Caller
+) -> tuple[datetime, str]:
+    """Trigger a run at the first of the moments that is still free; return this moment, and the id of the run."""
+    refusal: DagRunAlreadyExists | None = None
+    for moment in moments:
+        _require_started(dag_id, moment)
+        run_id = order["dag_run_id"] or f"manual__{moment.isoformat()}"
+        # Airflow 1 started no task before the date of its run.
+        after = max(now, moment).isoformat()
+        body = {**order, "dag_run_id": run_id, "logical_date": moment.isoformat(), "run_after": after}
+        try:
+            dag_run.trigger_dag_run(dag_id, body=body, caller=caller)
+        except DagRunAlreadyExists as fault:
+            refusal = fault
+            if order["dag_run_id"]:
+                _require_unknown(dag_id, run_id, caller)
+        else:
+            return moment, run_id
+    assert refusal is not None
+    _require_unknown(dag_id, refusal.dag_run_id, caller)
+    raise refusal
+
+
+def _require_started(dag_id: str, moment: datetime) -> None:
+    start = dag_start.get_start_date(dag_id)
+    if start is not None and moment < start:
+        raise Printed(
+            f"The execution_date [{moment.isoformat()}] should be >= start_date [{start.isoformat()}] of the DAG"
+        )
+
+
+def _require_unknown(dag_id: str, run_id: str, caller: Caller) -> None:
+    try:
+        dag_run.get_dag_run(dag_id, run_id, caller=caller)
+    except errors.DagRunNotFound:
+        return
+    raise Printed(f"Run id {run_id} already exists for dag id {dag_id}")
+
+
+def _conf(text: str | None) -> dict[str, Any]:
+    conf = json_texts.parse(text.encode(), "conf") if text else None
+    if conf is not None and not isinstance(conf, dict):
+        raise Printed("The conf is no JSON object: a run of Airflow 3 takes names with values alone.")
+    return conf or {}
