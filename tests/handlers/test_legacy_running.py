@@ -251,6 +251,23 @@ class TestRun:
         told = {entry["task_id"]: entry["state"] for entry in found}
         assert told == {"first": "success", "second": None, "third": "skipped", "alone": "skipped"}
 
+    @pytest.mark.parametrize(
+        ("date", "told"),
+        [
+            ("2025-12-31", "is before the task's start date 2026-01-01T00:00:00+00:00."),
+            ("2126-01-01", "is in the future (the current date is "),
+        ],
+        ids=["before", "ahead"],
+    )
+    def test_without_a_run_none_is_made_where_the_task_has_none(self, rest, run, date, told):
+        always = ("2020-01-01T00:00:00Z", "2130-01-01T00:00:00Z")
+        before = runs_of(rest, DAILY, *always)
+        stdout, stderr = printed(run("runme_0", DAILY, execution_date=date))
+        assert stdout == ""
+        assert f"dependency 'Execution Date' FAILED: Execution date {date}T00:00:00+00:00 {told}" in stderr
+        assert "is after the task's end date" in printed(run("start", "etl", execution_date="2036-02-01"))[1]
+        assert runs_of(rest, DAILY, *always) == before
+
     def test_of_a_mapped_task_the_whole_is_told(self, run, made):
         assert printed(run("say", "mapped")) == (
             f"Running <TaskInstance: mapped.say {DATE} [None]>\nqueued\n",

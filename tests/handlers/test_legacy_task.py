@@ -130,6 +130,8 @@ class TestTaskState:
             (at("2026-01-06T01:30:00", "load.orders"), ("failed\n", "")),
             # One of the instances has failed.
             (at("2026-01-02", "double", "mapped"), ("failed\n", "")),
+            # The task is none of the DAG's any more.
+            (at("2026-01-03", "old_task", "versioned"), ("success\n", "")),
             # Nothing has a state where there is no run.
             (at("2020-01-01", "load.orders"), ("None\n", "")),
             (at(ETL_DATE, "nothing"), ("None\n", "Task nothing not found")),
@@ -238,6 +240,12 @@ class TestRender:
         assert told.stdout == ""
         assert told.stderr.startswith(sentence)
 
+    @pytest.mark.parametrize("name", ["render", "task_failed_deps"])
+    def test_a_task_that_was_added_after_the_run_has_nothing_to_tell(self, say, name):
+        told = say(name, **at("2026-01-03", "new_task", "versioned"))
+        assert told.stdout == ""
+        assert told.stderr.endswith("has no instance of the task 'new_task'.")
+
     @pytest.mark.parametrize(("role", "status"), [(None, 401), ("nobody", 403), ("viewer", 200)])
     def test_who_reads_task_instances_may_ask(self, old, role, status):
         assert old("clairvoyant", "render", at(ETL_DATE, "start"), role=role).status_code == status
@@ -281,6 +289,7 @@ class TestTriggerDag:
         ts = told.stdout.split("Created <DagRun manual @ ")[1].split(": ")[0]
         for polled in (ts, ts[:19].replace(" ", "T")):
             assert say("task_state", **at(polled, "first", "manual")).stdout == "None\n"
+            assert say("dag_state", dag_id="manual", execution_date=polled).stdout == "queued\n"
 
     def test_ids_dates_and_configurations_are_taken_from_query_and_form(self, say, rest):
         form = {"run_id": "by+hand", "exec_date": "2026-02-03T04:05:06.789+02:00", "dag_id": "etl"}

@@ -12,6 +12,7 @@ from airflow_rest_api.security import refresh_tokens, revocations
 from airflow_rest_api.security.refresh_tokens import InvalidRefreshToken
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.database import unit_of_work
+from airflow_rest_api.services.token_refusals import TokenRevoked
 from airflow_rest_api.storage.tables import refresh_token as table
 from tests.security import issuers
 
@@ -117,6 +118,20 @@ class TestRefresh:
         monkeypatch.setattr(refresh_tokens, "write", lost_the_race)
         with pytest.raises(InvalidRefreshToken):
             issuer.rotate("spent")
+
+    def test_two_who_notice_it_at_the_old_address_are_refused_as_well(
+        self, issuer, clock, monkeypatch, restored_database
+    ):
+        def lost_the_race(_):
+            raise errors.AlreadyExists("The family has been ended.")
+
+        token = issuer.issue(CLAIMS, "admin").token
+        assert issuer.verify(token).user_claims == CLAIMS
+        issuer.rotate(token)
+        clock(refresh_tokens.REUSE_GRACE.total_seconds() + 1)
+        monkeypatch.setattr(refresh_tokens, "write", lost_the_race)
+        with pytest.raises(TokenRevoked):
+            issuer.verify(token)
 
     def test_a_family_that_ends_during_a_rotation_has_no_descendant(self, issuer, restored_database):
         """The successor is stored after the family was ended: nobody gets anything for it."""

@@ -180,7 +180,7 @@ class TestMethods:
             "/rest_api/v1/security/login": "POST",
             "/rest_api/v1/dags/~/dagRuns/list": "POST",
             "/rest_api/v1/openapi.json": "GET, HEAD",
-            "/admin/rest_api/api/version": "GET, HEAD",
+            "/admin/rest_api/api/version": "GET, HEAD, POST",
             "/api/v1/security/login": "POST",
         }.items():
             response = rest.http.put(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import partial
 
 from airflow_rest_api.legacy import instants
@@ -131,11 +131,26 @@ def _run_instance(place: Place, run_id: str, *, dry_run: bool) -> Json:
 def _alone(place: Place, wish: Wish) -> Pending:
     body = {"logical_date": place.date.isoformat(), "task_ids": [place.task_id]}
     place.call.require("trigger_dag_run", {"dag_id": place.dag_id}, body)
+    _require_date(place)
     if not wish.any_dependency:
         _require_first(place)
     made = dag_run.trigger_dag_run(place.dag_id, body=body, caller=place.caller)
     told = partial(_told, place, made["dag_run_id"], place.named(None))
     return Pending("dag_run", (place.dag_id, made["dag_run_id"]), _RUN_ENDED, SECONDS, told)
+
+
+def _require_date(place: Place) -> None:
+    """Raise `Printed` for a date that the task has no run at: Airflow 3 would make a run without the task."""
+    known, now = task.get_task(place.dag_id, place.task_id), datetime.now(timezone.utc)
+    told = None
+    if known["start_date"] and place.date < known["start_date"]:
+        told = f"is before the task's start date {known['start_date'].isoformat()}."
+    elif known["end_date"] and place.date > known["end_date"]:
+        told = f"is after the task's end date {known['end_date'].isoformat()}."
+    elif place.date > now:
+        told = f"is in the future (the current date is {now.isoformat()})."
+    if told:
+        raise place.not_met("Execution Date", f"Execution date {place.date.isoformat()} {told}", None)
 
 
 def _require_first(place: Place) -> None:
