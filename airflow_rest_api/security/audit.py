@@ -67,7 +67,7 @@ class Call:
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of Airflow's table by which its own filters find the row."""
-        named = {column: self.arguments.get(name) for name, column in _COLUMNS.items()}
+        named = {column: self.arguments[name] for name, column in _COLUMNS.items() if name in self.arguments}
         columns: dict[str, Any] = {
             column: value[:_ID] for column, value in named.items() if isinstance(value, str) and value != "~"
         }

@@ -221,7 +221,7 @@ def _connexion(
     credentials = security_map(authenticator, workers, settings.http_token_header)
     for entry in contracts:
         app.add_api(
-            routing.for_connexion(entry.document),
+            routing.for_connexion(entry.document, reads_forms=bool(entry.old_calls)),
             base_path=entry.base_path,
             name=entry.base_path,
             resolver=routing.OperationResolver(entry.endpoints),

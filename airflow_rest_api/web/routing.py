@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -244,30 +244,46 @@ class Routing(SpecMiddleware):
         await self._app({**scope, "path_params": found.arguments, "extensions": extensions}, receive, send)
 
 
-def for_connexion(document: contract.Document) -> contract.Document:
+def for_connexion(document: contract.Document, *, reads_forms: bool = False) -> contract.Document:
     """Return a contract as Flask routes by it: values of the path are texts.
 
     For a number in a path Connexion has a converter of its own, at which long ones fail and to which a word is an
-    address that does not exist; `ArgumentReader` says in one line what is wrong with either.
+    address that does not exist; `ArgumentReader` says in one line what is wrong with either. With ``reads_forms`` the
+    bodies are left out, which were read before: of each request to a body of two media types Connexion logs warnings.
     """
     components = document["components"]
     known = {name: _as_text(entry) for name, entry in components.get("parameters", {}).items()}
     return {
         **document,
-        "paths": {path: _with_texts(item) for path, item in document["paths"].items()},
+        "paths": {
+            path: _with_texts(item, ("requestBody",) if reads_forms else ())
+            for path, item in document["paths"].items()
+        },
         "components": {**components, "parameters": known},
     }
 
 
-def _with_texts(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a path item, or an operation, of which the values of the path are texts."""
+def _with_texts(item: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
+    """Return a path item, or an operation, of which the values of the path are texts, without some fields."""
     changed: dict[str, Any] = {}
     for name, value in item.items():
+        if name in without:
+            continue
         if name == "parameters":
             changed[name] = [_as_text(entry) for entry in value]
+        elif name == "requestBody" and "content" in value:
+            changed[name] = {**value, "content": _first(value["content"])}
         else:
-            changed[name] = _with_texts(value) if name in contract.METHODS else value
+            changed[name] = _with_texts(value, without) if name in contract.METHODS else value
     return changed
+
+
+def _first(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first media type of a body: Connexion warns of each further one at each request.
+
+    An operation has several where its body is read before the request comes to Connexion, as those of old calls are.
+    """
+    return dict(list(content.items())[:1])
 
 
 def _as_text(parameter: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,13 @@ class TestArguments:
         assert told["output"]["stdout"] == f"Dag: {DAG}, paused: False\n"
         assert told["post_arguments"] == (form or {})
 
+    @pytest.mark.in_process
+    def test_a_form_leaves_no_warnings_in_the_log(self, old, caplog):
+        assert old(
+            "clairvoyant", "dag_state", form={"dag_id": "etl", "execution_date": "2026-01-05"}
+        ).is_success
+        assert [entry.getMessage() for entry in caplog.records if entry.name.startswith("connexion")] == []
+
     def test_a_multipart_form_is_one_too(self, old):
         told = old("clairvoyant", "unpause", files={"dag_id": (None, DAG), "api": (None, "x")}).json()
         assert told["output"]["stdout"] == f"Dag: {DAG}, paused: False\n"

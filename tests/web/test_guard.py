@@ -205,6 +205,7 @@ class TestEveryRoute:
         assert open_to_all == {
             "login",
             "refresh_token",
+            "refresh",
             "get_version",
             "get_health",
             "get_liveness",
