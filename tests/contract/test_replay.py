@@ -23,6 +23,7 @@ def replays(document, name):
     """The replays of a contract, each with the name of the contract."""
     return [
         pytest.param(
+            name,
             replace(call, params={**further_arguments(document, operation), **call.params}),
             id=f"{name}{call}",
         )
@@ -43,11 +44,9 @@ def further_arguments(document, operation):
     return examples | (WITHOUT_WAITING.get(operation.path, {}) if document is OLD else {})
 
 
-REPLAYS, OLD_REPLAYS = replays(DOCUMENT, ""), replays(OLD, "old-")
-READS = [entry for entry in REPLAYS if entry.values[0].operation.read_only]
-CHANGES = [entry for entry in REPLAYS if not entry.values[0].operation.read_only]
-OLD_READS = [entry for entry in OLD_REPLAYS if entry.values[0].operation.read_only]
-OLD_CHANGES = [entry for entry in OLD_REPLAYS if not entry.values[0].operation.read_only]
+REPLAYS = replays(DOCUMENT, "") + replays(OLD, "old-")
+READS = [entry for entry in REPLAYS if entry.values[1].operation.read_only]
+CHANGES = [entry for entry in REPLAYS if not entry.values[1].operation.read_only]
 # What the examples alone cannot make succeed: the call or its operation, and the refusal that it gets.
 REFUSED = {
     # The secrets are made up.
@@ -96,6 +95,21 @@ OLD_REFUSED = {
 }
 
 
+TOLD = {"": (DOCUMENT, REFUSED), "old-": (OLD, OLD_REFUSED)}
+
+
+@pytest.fixture
+def replay(rest, token):
+    """`replay(contract, call)`: make a call, and compare its answer with the contract."""
+    services = {"": rest, "old-": clients.Client(rest.http, OLD_DOOR, token)}
+
+    def replay(name, call):
+        answer = services[name].request(call.operation.method, call.path, **call.options())
+        assert_answered_as_told(answer, call, *TOLD[name])
+
+    return replay
+
+
 def assert_answered_as_told(answer, call, document, refused):
     operation = call.operation
     refusal = refused.get(str(call), refused.get(operation.operation_id))
@@ -109,33 +123,12 @@ def assert_answered_as_told(answer, call, document, refused):
         assert calls.matches(document, response["content"][media_type]["schema"], answer.json()) == []
 
 
-@pytest.mark.parametrize("call", READS)
-def test_an_example_of_a_read_is_answered_as_the_contract_says(rest, call):
-    answer = rest.request(call.operation.method, call.path, **call.options())
-    assert_answered_as_told(answer, call, DOCUMENT, REFUSED)
+@pytest.mark.parametrize(("name", "call"), READS)
+def test_an_example_of_a_read_is_answered_as_the_contract_says(replay, name, call):
+    replay(name, call)
 
 
 @pytest.mark.usefixtures("restored_database")
-@pytest.mark.parametrize("call", CHANGES)
-def test_an_example_of_a_change_is_answered_as_the_contract_says(rest, call):
-    answer = rest.request(call.operation.method, call.path, **call.options())
-    assert_answered_as_told(answer, call, DOCUMENT, REFUSED)
-
-
-@pytest.fixture
-def old_service(rest, token):
-    """A client of the old calls, each at its own address."""
-    return clients.Client(rest.http, OLD_DOOR, token)
-
-
-@pytest.mark.parametrize("call", OLD_READS)
-def test_an_example_of_an_old_read_is_answered_as_the_contract_says(old_service, call):
-    answer = old_service.request(call.operation.method, call.path, **call.options())
-    assert_answered_as_told(answer, call, OLD, OLD_REFUSED)
-
-
-@pytest.mark.usefixtures("restored_database")
-@pytest.mark.parametrize("call", OLD_CHANGES)
-def test_an_example_of_an_old_change_is_answered_as_the_contract_says(old_service, call):
-    answer = old_service.request(call.operation.method, call.path, **call.options())
-    assert_answered_as_told(answer, call, OLD, OLD_REFUSED)
+@pytest.mark.parametrize(("name", "call"), CHANGES)
+def test_an_example_of_a_change_is_answered_as_the_contract_says(replay, name, call):
+    replay(name, call)
