@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from airflow_rest_api.web import contract
 from tests.support import servers
 from tests.support.fuzzing import login
 
@@ -143,4 +144,17 @@ def test_the_old_address_of_the_page_shows_the_old_calls_first(visit: Visit, ser
     # With a form, of which nothing is sent that nobody filled in.
     answer = call(page, "LegacyDag", "post_unpause", dag_id="etl")
     assert answer["output"]["stdout"] == "Dag: etl, paused: False\n"
+    assert set(answer["post_arguments"].values()) <= {""}
     assert visit.complaints == []
+
+
+def test_every_old_call_is_on_the_page(visit: Visit):
+    page = visit.page
+    page.locator("#select").select_option(label=OLD_CALLS)
+    expect(page.locator("#operations-tag-LegacyDag")).to_be_visible()
+    for tag in page.locator(".opblock-tag").all():
+        tag.click()
+    offered = contract.operations(contract.load("legacy.yaml"))
+    expect(page.locator(".opblock")).to_have_count(len(offered))
+    for operation in offered:
+        assert page.locator(f"#operations-{operation.tag}-{operation.operation_id}").is_visible()
