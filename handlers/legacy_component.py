@@ -51,16 +51,10 @@ def flower(
     broker_api: str | None,
 ) -> Json:
     """Start Flower."""
-    warning = starting.not_taken(flower_conf=flower_conf, broker_api=broker_api)
+    told = starting.not_taken(flower_conf=flower_conf, broker_api=broker_api)
     options = {"hostname": hostname, "port": starting.number("port", port)}
     return starting.start(
-        call,
-        "celery-flower",
-        options,
-        caller=caller,
-        background=background,
-        settings=settings,
-        warning=warning,
+        call, "celery-flower", options, caller=caller, background=background, settings=settings, warning=told
     )
 
 

@@ -20,7 +20,7 @@ def dag_state(
 
 
 def task_instance_detail(call: Call, dag_id: str, run_id: str, task_id: str, caller: Caller) -> Json:
-    """Get the details of a task instance."""
+    """Get how a task of a run stands."""
     return task_instance.task_instance_detail(call, dag_id, run_id, task_id, caller)
 
 
@@ -44,7 +44,7 @@ def run_task_instance(
 
 
 def skip_task_instance(call: Call, dag_id: str, run_id: str, task_id: str) -> Json:
-    """Skip a task instance."""
+    """Skip a task of a run."""
     return task_instance.skip_task_instance(call, dag_id, run_id, task_id)
 
 

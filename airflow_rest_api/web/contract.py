@@ -16,6 +16,7 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 PACKAGE = "airflow_rest_api.openapi"
 JSON = "application/json"
 FORM = "multipart/form-data"
+URL_ENCODED = "application/x-www-form-urlencoded"
 # How the application sees the contracts below its prefix; the document itself names the public address.
 BASE_PATHS = {"openapi.yaml": "/v1", "legacy.yaml": "/api", "legacy_security.yaml": "/security"}
 

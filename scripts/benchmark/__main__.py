@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from itertools import islice
 
-from benchmark import dataset, machine, report
+from benchmark import dataset, machine, old_calls, report
 from benchmark.comparison import differences
 from benchmark.database import NoPostgres
 from benchmark.measurement import LoadFailed, Pace, alone, measure
@@ -56,7 +56,8 @@ def _comparison(stage: Stage, pace: Pace, options: Options) -> report.Results:
         print(report.HEADER, flush=True)
         try:
             rows = [_row(operation, running, pace) for operation in operations]
-            return report.Results(rows, _all_task_instances(operations, running, pace))
+            times = _all_task_instances(operations, running, pace)
+            return report.Results(rows, times, old_calls=_old_calls(stage, running, pace, options))
         finally:
             if not all(operation.is_read for operation in operations):
                 dataset.forget_triggered(stage.url, TRIGGER_PREFIX)
@@ -135,6 +136,22 @@ def _all_task_instances(operations: Sequence[Operation], running: Running, pace:
         for operation in chosen
         for name, server in running.servers.items()
     }
+
+
+def _old_calls(stage: Stage, running: Running, pace: Pace, options: Options) -> list[old_calls.OldRow]:
+    """The old calls beside the commands that they stand for, on a server that runs anyway."""
+    server = running.servers.get(OURS.name)
+    chosen = [
+        call for call in old_calls.every_call(stage.targets) if not options.only or call.name in options.only
+    ]
+    if server is None or not chosen:
+        return []
+    print(report.OLD_HEADER, flush=True)
+    rows = []
+    for call in chosen:
+        rows.append(old_calls.measure(call, server, stage, pace))
+        print(report.old_row(rows[-1]), flush=True)
+    return rows
 
 
 def _conclude(results: report.Results, options: Options, circumstances: Mapping[str, object]) -> int:

@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from benchmark.measurement import Cell
+from benchmark.old_calls import OldRow
 from benchmark.servers import AIRFLOW, OURS
 
 LEAST_MEAN, LEAST_RATIO, MOST_MILLISECONDS, MOST_COST = 3.0, 2.0, 200.0, 15.0
+# An old call, over the command that the old plugin ran for it.
+LEAST_OLD_RATIO = 100.0
+OLD_HEADER = f"\n{'old call':32}{'command':24}{'command ms':>12}{'call ms':>10}{'ratio':>8}"
 HEADER = (
     f"{'':32}{'requests/s':>19}{'':>8}{'p50 ms':>18}{'p99 ms':>18}\n"
     f"{'operation':32}{'airflow':>10}{'ours':>9}{'ratio':>8}" + f"{'airflow':>10}{'ours':>8}" * 2
@@ -41,6 +45,7 @@ class Results:
     rows: Sequence[Row] = ()
     all_task_instances_ms: Mapping[str, float] = field(default_factory=dict)
     validation_cost: float | None = None
+    old_calls: Sequence[OldRow] = ()
 
     @property
     def read_ratios(self) -> dict[str, float]:
@@ -65,6 +70,11 @@ def table_row(row: Row) -> str:
     if row.differences:
         warnings.append(f"  answers differ: {'; '.join(row.differences)}")
     return "\n".join([f"{row.operation:32}{''.join(figures)}", *warnings])
+
+
+def old_row(row: OldRow) -> str:
+    """A line of the table of old calls."""
+    return f"{row.name:32}{row.command:24}{row.command_ms:>12.0f}{row.call_ms:>10.1f}{row.ratio:>8.0f}"
 
 
 def summary(results: Results) -> Iterator[str]:
@@ -95,6 +105,9 @@ def missed_targets(results: Results) -> list[str]:
         f"a shared read is below {LEAST_RATIO} times Airflow's": ratios and min(ratios) < LEAST_RATIO,
         f"100 task instances of all DAGs take more than {MOST_MILLISECONDS:.0f} ms": time > MOST_MILLISECONDS,
         f"response validation costs more than {MOST_COST:.0f} %": (results.validation_cost or 0) > MOST_COST,
+        f"an old call is below {LEAST_OLD_RATIO:.0f} times its command": any(
+            row.ratio < LEAST_OLD_RATIO for row in results.old_calls
+        ),
         "an operation failed or answers otherwise": any(
             row.failure or row.differences for row in results.rows
         ),
@@ -109,6 +122,7 @@ def as_json(results: Results, circumstances: Mapping[str, object]) -> dict[str, 
     return {
         **circumstances,
         "operations": rows,
+        "old_calls": [{**asdict(row), "ratio": row.ratio} for row in results.old_calls],
         "geometric_mean": statistics.geometric_mean(ratios) if ratios else None,
         "lowest_ratio": min(ratios, default=None),
         "all_task_instances_ms": dict(results.all_task_instances_ms),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -12,6 +14,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.support import servers
 from tests.support.fuzzing import login
 
+HEADER_TOKEN = "token-of-the-page"
+OLD_CALLS = "Calls of the old plugins"
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
     "--no-sandbox",
@@ -40,7 +44,8 @@ def browser() -> Iterator[Browser]:
 def server(request, tmp_path_factory, pytestconfig) -> Iterator[servers.Server]:
     if pytestconfig.getoption("--service-url"):
         pytest.skip("starts servers of its own")
-    with servers.running(request.param, tmp_path_factory.mktemp(request.param)) as server:
+    token = {"AIRFLOW__REST_API__HTTP_TOKEN": f"page:admin:{HEADER_TOKEN}"}
+    with servers.running(request.param, tmp_path_factory.mktemp(request.param), **token) as server:
         yield server
 
 
@@ -77,12 +82,7 @@ def test_the_page_loads_everything_from_the_service_itself(visit: Visit, server:
 
 def test_authorize_and_try_it_out_show_the_dags(visit: Visit, server: servers.Server):
     page = visit.page
-    page.get_by_role("button", name="Authorize").first.click()
-    dialog = page.locator(".dialog-ux")
-    scheme = dialog.locator(".auth-container", has_text="bearer").first
-    scheme.locator("input").fill(login(server.url))
-    scheme.locator("button.authorize").click()
-    dialog.locator("button.btn-done").first.click()
+    authorize(page, "bearer", login(server.url))
 
     page.locator("#operations-tag-DAG").click()
     operation = page.locator("#operations-DAG-get_dags")
@@ -96,6 +96,51 @@ def test_authorize_and_try_it_out_show_the_dags(visit: Visit, server: servers.Se
     assert visit.complaints == []
 
 
+def authorize(page: Page, scheme: str, value: str) -> None:
+    page.get_by_role("button", name="Authorize").first.click()
+    dialog = page.locator(".dialog-ux")
+    form = dialog.locator(".auth-container", has_text=scheme).first
+    form.locator("input").fill(value)
+    form.locator("button.authorize").click()
+    dialog.locator("button.btn-done").first.click()
+
+
+def call(page: Page, tag: str, operation: str, **fields: str) -> dict[str, Any]:
+    """Fill in the form of an operation, and return the answer that the page shows."""
+    block = page.locator(f"#operations-{tag}-{operation}")
+    if not block.is_visible():
+        page.locator(f"#operations-tag-{tag}").click()
+    block.locator(".opblock-summary-control").click()
+    block.get_by_role("button", name="Try it out").click()
+    for name, value in fields.items():
+        block.locator(f'tr[data-param-name="{name}"] input').first.fill(value)
+    block.get_by_role("button", name="Execute").click()
+    shown = block.locator(".live-responses-table .highlight-code code").first
+    expect(shown).to_contain_text("}")
+    return json.loads(shown.inner_text())
+
+
 def test_the_selector_shows_the_old_calls_too(visit: Visit):
-    visit.page.locator("#select").select_option(label="Calls of the old plugins")
-    expect(visit.page.locator("#operations-tag-Legacy")).to_be_visible()
+    visit.page.locator("#select").select_option(label=OLD_CALLS)
+    expect(visit.page.locator("#operations-tag-LegacyDag")).to_be_visible()
+
+
+def test_an_old_call_is_tried_with_the_old_header_token(visit: Visit):
+    visit.page.locator("#select").select_option(label=OLD_CALLS)
+    expect(visit.page.locator("#operations-tag-LegacyDag")).to_be_visible()
+    authorize(visit.page, "httpToken", HEADER_TOKEN)
+    answer = call(visit.page, "LegacyDag", "version")
+    assert (answer["status"], answer["http_response_code"]) == ("OK", 200)
+    assert visit.complaints == []
+
+
+def test_the_old_address_of_the_page_shows_the_old_calls_first(visit: Visit, server: servers.Server):
+    page = visit.page
+    page.goto(f"{server.url}/admin/rest_api/")
+    expect(page.locator("#operations-tag-LegacyDag")).to_be_visible()
+    authorize(page, "bearer", login(server.url))
+    assert call(page, "LegacyDag", "pause", dag_id="etl")["output"]["stdout"] == "Dag: etl, paused: True\n"
+    # With a form, of which nothing is sent that nobody filled in.
+    answer = call(page, "LegacyDag", "post_unpause", dag_id="etl")
+    assert answer["output"]["stdout"] == "Dag: etl, paused: False\n"
+    assert visit.complaints == []

@@ -10,9 +10,17 @@ import pytest
 from airflow_rest_api.web import contract
 from tests.support.environment import ROOT
 
-OPERATIONS = contract.operations(contract.load("openapi.yaml"))
-# The module of a tag of the other contracts is checked with those.
-V1_MODULES = sorted({operation.module for operation in OPERATIONS})
+POST = "post_"
+OPERATIONS = [
+    operation
+    for name in contract.BASE_PATHS
+    for operation in contract.operations(contract.load(name))
+    # One function answers both methods of an old call.
+    if not (name == "legacy.yaml" and operation.operation_id.startswith(POST))
+]
+MODULES = sorted({operation.module for operation in OPERATIONS})
+OLD_OPERATIONS = contract.operations(contract.load("legacy.yaml"))
+OLD_MODULES = sorted({operation.module for operation in OLD_OPERATIONS})
 MOST_LINES = 6
 
 
@@ -30,13 +38,33 @@ def body_lines(function: ast.FunctionDef) -> int:
     return (last.end_lineno or last.lineno) - first.lineno + 1
 
 
-@pytest.mark.parametrize("module", V1_MODULES)
+def aliases(path: Path) -> dict[str, str]:
+    """The names of a module that stand for another one."""
+    return {
+        target.id: node.value.id
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_the_functions_of_a_module_are_the_operations_of_its_tag(module):
     wanted = {operation.operation_id for operation in OPERATIONS if operation.module == module}
     assert set(functions(ROOT / "handlers" / f"{module}.py")) == wanted
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.operation_id)
+@pytest.mark.parametrize("module", OLD_MODULES)
+def test_an_old_call_is_one_function_for_both_methods(module):
+    names = {operation.operation_id for operation in OLD_OPERATIONS if operation.module == module}
+    wanted = {name: name.removeprefix(POST) for name in names if name.startswith(POST)}
+    assert aliases(ROOT / "handlers" / f"{module}.py") == wanted
+
+
+@pytest.mark.parametrize(
+    "operation", OPERATIONS, ids=lambda operation: f"{operation.module}-{operation.operation_id}"
+)
 def test_a_handler_says_the_summary_and_little_else(operation):
     function = functions(ROOT / "handlers" / f"{operation.module}.py")[operation.operation_id]
     assert ast.get_docstring(function) == f"{operation.definition['summary']}."

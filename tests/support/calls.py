@@ -17,6 +17,7 @@ class Call:
     """One call of an operation: what `Client.request` takes. `label` says what is special about it.
 
     `json` is the body, of an operation that takes a form as well: its fields, and of one of `files` the text in it.
+    `media_type` is that of the body.
     """
 
     operation: Operation
@@ -25,6 +26,7 @@ class Call:
     json: Any = None
     label: str = "required"
     files: tuple[str, ...] = ()
+    media_type: str | None = None
 
     def __str__(self) -> str:
         return f"{self.operation.operation_id}-{self.label}"
@@ -36,9 +38,9 @@ class Call:
     def _body(self) -> dict[str, Any]:
         if self.json is None:
             return {}
-        if self.operation.body_type != contract.FORM:
-            return {"json": self.json}
-        return {"files": form(self.json, self.files)}
+        if self.media_type == contract.FORM:
+            return {"files": form(self.json, self.files)}
+        return {"data" if self.media_type == contract.URL_ENCODED else "json": self.json}
 
 
 def plainest(document: Document, operation: Operation) -> Call:
@@ -49,28 +51,39 @@ def plainest(document: Document, operation: Operation) -> Call:
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", quote(str(example_of(parameter)), safe="~"))
     required = [entry for entry in given if entry["in"] == "query" and entry.get("required")]
-    bodies = [value for _, value in body_examples(document, operation)]
     params = {entry["name"]: example_of(entry) for entry in required}
-    files = tuple(files_of(document, operation))
-    return Call(operation, path, params, next(iter(bodies), None), files=files)
+    plain = Call(operation, path, params, files=tuple(files_of(document, operation)))
+    return next(iter(_with_bodies(document, plain)), plain)
+
+
+def _with_bodies(document: Document, plain: Call) -> Iterator[Call]:
+    """The call with each example of a body."""
+    body = contract.dereference(document, plain.operation.definition.get("requestBody", {}))
+    for media_type, media in body.get("content", {}).items():
+        for name, value in media_examples(document, media):
+            yield replace(plain, json=value, media_type=media_type, label=name)
 
 
 def replays(document: Document, operation: Operation) -> Iterator[Call]:
     """The plainest call, one more for each optional query parameter, and one for each further example of a body."""
-    plain = plainest(document, operation)
+    plain = replace(plainest(document, operation), label="required")
     yield plain
     for parameter in contract.parameters(document, operation):
         if parameter["in"] == "query" and not parameter.get("required"):
             extra = {parameter["name"]: example_of(parameter)}
             yield replace(plain, params={**plain.params, **extra}, label=parameter["name"])
-    for name, value in list(body_examples(document, operation))[1:]:
-        yield replace(plain, json=value, label=name)
+    seen = {plain.label}
+    for further in list(_with_bodies(document, plain))[1:]:
+        # The same example of another media type.
+        label = f"{further.label}-as-{further.media_type}" if further.label in seen else further.label
+        seen.add(label)
+        yield replace(further, label=label)
 
 
 def files_of(document: Document, operation: Operation) -> Iterator[str]:
     """The fields of an operation's form that are files."""
-    if operation.body_type == contract.FORM:
-        media = operation.definition["requestBody"]["content"][contract.FORM]
+    content = operation.definition.get("requestBody", {}).get("content", {})
+    if media := content.get(contract.FORM):
         fields = contract.dereference(document, media["schema"])["properties"]
         for name, entry in fields.items():
             if contract.dereference(document, entry).get("format") == "binary":

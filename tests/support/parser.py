@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,3 +39,22 @@ def session() -> Iterator[Any]:
 
     with create_session(scoped=False) as opened:
         yield opened
+
+
+@contextmanager
+def repeatedly(folder: Path, file: str, bundle: str = BUNDLE) -> Iterator[None]:
+    """Parse a file again and again meanwhile, for what waits until a DAG processor has done so."""
+    ends = threading.Event()
+
+    def parse_on() -> None:
+        while not ends.wait(0.3):
+            if (folder / file).exists():
+                parse(folder, file, 0.1, bundle)
+
+    thread = threading.Thread(target=parse_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join()

@@ -22,12 +22,17 @@ const EmptyForms = () => ({
   },
 });
 
+const VERSION_1 = "airflow-rest-api v1";
+const OLD_CALLS = "Calls of the old plugins";
+
 window.onload = () => {
   window.ui = SwaggerUIBundle({
     urls: [
-      { name: "airflow-rest-api v1", url: "../openapi.json" },
-      { name: "Calls of the old plugins", url: "../legacy.json" },
+      { name: VERSION_1, url: "../openapi.json" },
+      { name: OLD_CALLS, url: "../legacy.json" },
     ],
+    // Where Clairvoyant's page was, its calls come first.
+    "urls.primaryName": window.location.pathname.includes("/admin/rest_api/") ? OLD_CALLS : VERSION_1,
     dom_id: "#swagger-ui",
     deepLinking: true,
     displayRequestDuration: true,
