@@ -338,7 +338,9 @@ class TestTest:
         def carry_out(request, report):
             asked.append(request)
             report.text("a line\n")
-            time.sleep(1 if request["params"].get("slow") else 0)
+            while request["params"].get("endless"):
+                report.check()
+                time.sleep(0.05)
             if request["params"].get("fails"):
                 raise task_test.TaskTestFailed("It failed.")
             return {"task_state": "success"}
@@ -374,11 +376,27 @@ class TestTest:
         told = able("clairvoyant", "test", {**TESTED, "task_params": '{"fails": true}'})
         assert printed(told) == ("a line\n", "It failed.")
 
-    def test_what_goes_on_when_the_time_is_up_is_named(self, able, tried, monkeypatch):
-        monkeypatch.setattr(task_testing, "PATIENCE", 0.3)
-        stdout, stderr = printed(able("clairvoyant", "test", {**TESTED, "task_params": '{"slow": true}'}))
-        assert stdout == "a line\n"
-        assert stderr.startswith("The test goes on as the operation '")
+    @pytest.mark.parametrize("patience", [0, 60])
+    def test_what_goes_on_when_the_time_is_up_is_named(self, rest, able, tried, monkeypatch, patience):
+        def ended():
+            (one,) = rest.get("/operations").json()["operations"]
+            return one["state"] == "cancelled"
+
+        def cancel():
+            until(lambda: tried)
+            (one,) = rest.get("/operations").json()["operations"]
+            assert rest.post(f"/operations/{one['operation_id']}/cancel").is_success
+
+        monkeypatch.setattr(task_testing, "PATIENCE", patience)
+        query = {**TESTED, "task_params": '{"endless": true}'}
+        if not patience:
+            _, stderr = printed(able("clairvoyant", "test", query))
+            assert stderr.startswith("The test goes on as the operation '")
+            cancel()
+        else:
+            with meanwhile(cancel):
+                assert printed(able("clairvoyant", "test", query)) == ("a line\n", "The test was cancelled.")
+        until(ended)
 
     def test_a_dry_run_begins_nothing(self, able, tried):
         assert printed(able("clairvoyant", "test", {**TESTED, "dry_run": "on"})) == ("Dry run\n", "")
