@@ -65,10 +65,15 @@ def get_backfill(backfill_id: int, *, caller: Caller) -> Entry:
         return {**entry, "held_back_by": _held_back_by(session, entry)}
 
 
-def create_backfill(*, body: Mapping[str, Any], caller: Caller) -> Entry:
-    """Make a backfill with its runs; raises `Denied` and what `backfill_creation.create` raises."""
+def create_backfill(*, body: Mapping[str, Any], caller: Caller, is_success: bool = False) -> Entry:
+    """Make a backfill with its runs, the tasks of which are not run where ``is_success`` says that they succeeded.
+
+    Raises `Denied` and what `backfill_creation.create` raises.
+    """
+    if is_success:
+        caller.permissions.require_dag(body["dag_id"], "PUT", "TASK_INSTANCE")
     _require_tasks(body, caller)
-    return backfill_creation.create(body, caller)
+    return backfill_creation.create(body, caller, is_success=is_success)
 
 
 def create_backfill_dry_run(*, body: Mapping[str, Any], caller: Caller) -> Entry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -268,6 +269,12 @@ class TestRun:
         assert "is after the task's end date" in printed(run("start", "etl", execution_date="2036-02-01"))[1]
         assert runs_of(rest, DAILY, *always) == before
 
+    def test_of_two_at_once_one_makes_the_run(self, rest, run):
+        with ThreadPoolExecutor(2) as pool:
+            told = [call.result() for call in [pool.submit(run, "alone") for _ in range(2)]]
+        assert len([answer for answer in told if printed(answer)[0].endswith("\nNone\n")]) == 1
+        assert len(runs_of(rest, "manual", DATE, DATE)) == 1
+
     def test_of_a_mapped_task_the_whole_is_told(self, run, made):
         assert printed(run("say", "mapped")) == (
             f"Running <TaskInstance: mapped.say {DATE} [None]>\nqueued\n",
@@ -331,7 +338,9 @@ class TestTest:
         def carry_out(request, report):
             asked.append(request)
             report.text("a line\n")
-            time.sleep(1 if request["params"].get("slow") else 0)
+            while request["params"].get("endless"):
+                report.check()
+                time.sleep(0.05)
             if request["params"].get("fails"):
                 raise task_test.TaskTestFailed("It failed.")
             return {"task_state": "success"}
@@ -367,11 +376,27 @@ class TestTest:
         told = able("clairvoyant", "test", {**TESTED, "task_params": '{"fails": true}'})
         assert printed(told) == ("a line\n", "It failed.")
 
-    def test_what_goes_on_when_the_time_is_up_is_named(self, able, tried, monkeypatch):
-        monkeypatch.setattr(task_testing, "PATIENCE", 0.3)
-        stdout, stderr = printed(able("clairvoyant", "test", {**TESTED, "task_params": '{"slow": true}'}))
-        assert stdout == "a line\n"
-        assert stderr.startswith("The test goes on as the operation '")
+    @pytest.mark.parametrize("patience", [0, 60])
+    def test_what_goes_on_when_the_time_is_up_is_named(self, rest, able, tried, monkeypatch, patience):
+        def ended():
+            (one,) = rest.get("/operations").json()["operations"]
+            return one["state"] == "cancelled"
+
+        def cancel():
+            until(lambda: tried)
+            (one,) = rest.get("/operations").json()["operations"]
+            assert rest.post(f"/operations/{one['operation_id']}/cancel").is_success
+
+        monkeypatch.setattr(task_testing, "PATIENCE", patience)
+        query = {**TESTED, "task_params": '{"endless": true}'}
+        if not patience:
+            _, stderr = printed(able("clairvoyant", "test", query))
+            assert stderr.startswith("The test goes on as the operation '")
+            cancel()
+        else:
+            with meanwhile(cancel):
+                assert printed(able("clairvoyant", "test", query)) == ("a line\n", "The test was cancelled.")
+        until(ended)
 
     def test_a_dry_run_begins_nothing(self, able, tried):
         assert printed(able("clairvoyant", "test", {**TESTED, "dry_run": "on"})) == ("Dry run\n", "")
@@ -478,6 +503,21 @@ class TestBackfill:
         found = rest.get(f"/dags/{DAILY}/dagRuns/{run['dag_run_id']}").json()
         assert found["selection"]["task_ids"] == ["runme_0", "runme_1"]
 
+    @pytest.mark.parametrize(
+        ("regex", "expected"),
+        [({}, {"success": 7}), ({"task_regex": "^runme_[01]$"}, {"success": 2, "skipped": 5})],
+        ids=["all", "some"],
+    )
+    def test_tasks_are_marked_without_being_run(self, rest, backfill, regex, expected):
+        stdout, _ = printed(backfill(**DATES, **regex, mark_success="on"))
+        assert "finished run 0 of 3" in stdout
+        for run in runs_of(rest, DAILY).values():
+            found = rest.get(f"/dags/{DAILY}/dagRuns/{run['dag_run_id']}/taskInstances").json()[
+                "task_instances"
+            ]
+            assert Counter(entry["state"] for entry in found) == expected
+            assert {entry["try_number"] for entry in found} == {0}
+
     def test_of_what_depends_on_the_past_failed_runs_run_again(self, rest, old):
         assert rest.put(f"/backfills/{newest(rest)['id']}/cancel").status_code == 200
         query = {"dag_id": "etl", "start_date": "2026-01-05", "end_date": "2026-01-09"}
@@ -503,10 +543,9 @@ class TestBackfill:
                 ("", "There are no tasks that match 'nothing'"),
             ),
             ({"start_date": "2026-02-01", "task_regex": "("}, ("", "invalid regular expression")),
-            ({"start_date": "2026-02-01", "mark_success": "on"}, ("", "nothing was done")),
             ({"start_date": "2026-02-01", "dag_id": "manual"}, ("", "tells no dates")),
         ],
-        ids=["none", "order", "date", "no_run", "ahead", "many", "no_task", "regex", "mark", "schedule"],
+        ids=["none", "order", "date", "no_run", "ahead", "many", "no_task", "regex", "schedule"],
     )
     def test_what_makes_no_runs_is_told(self, rest, backfill, query, told):
         before = newest(rest)["id"]
@@ -519,6 +558,7 @@ class TestBackfill:
         assert old("clairvoyant", "backfill", DATES, role="viewer").status_code == 403
         without("PUT", "TASK_INSTANCE")
         assert backfill(**DATES, task_regex="nothing").status_code == 403
+        assert backfill(**DATES, mark_success="on").status_code == 403
         assert runs_of(rest, DAILY) == {}
 
     def test_of_two_at_once_one_wins(self, rest, old):

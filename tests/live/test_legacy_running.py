@@ -61,5 +61,6 @@ def test_a_backfill_ends_with_what_failed_and_another_one_may_follow(live, print
     if live.is_on_postgres:
         # It takes the scheduler half a minute to notice the end; that is shown once.
         return
-    stdout, stderr = printed("backfill", **place, start_date="2026-04-03")
+    # An even day, at which the task would fail.
+    stdout, stderr = printed("backfill", **place, start_date="2026-04-04", mark_success="on")
     assert (stdout.splitlines(), stderr) == ([told.format(1, 0), DONE], "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +19,8 @@ from airflow_rest_api.services.backfills.backfill_refusals import (
     NoBackfillRunsToCreate,
 )
 from airflow_rest_api.services.caller import Caller
+
+Begin = Callable[[Call, Caller, Json], Json | Pending]
 
 SECONDS = 300
 _NO_DATES = "No run dates were found for the given dates and dag interval.\n"
@@ -44,7 +46,7 @@ def backfill(call: Call, caller: Caller, wish: Wish) -> Json | Pending:
     Raises `Printed`, `Denied` and what `create_backfill` raises.
     """
     body = _body(caller, wish)
-    begin = _planned if wish.dry_run else _begun
+    begin: Begin = _planned if wish.dry_run else partial(_begun, is_success=wish.mark_success)
     try:
         return begin(call, caller, body)
     except NoBackfillRunsToCreate:
@@ -55,11 +57,6 @@ def backfill(call: Call, caller: Caller, wish: Wish) -> Json | Pending:
 
 
 def _body(caller: Caller, wish: Wish) -> Json:
-    if wish.mark_success:
-        raise Printed(
-            "error: argument mark_success: a backfill of Airflow 3 runs its tasks; nothing was done. "
-            "Use patch_dag_run for runs that are there."
-        )
     dates = _between(wish)
     tasks: Json = {}
     if wish.task_regex is not None:
@@ -99,7 +96,7 @@ def _tasks(dag_id: str, task_regex: str) -> list[str]:
     return named
 
 
-def _planned(call: Call, caller: Caller, body: Json) -> Json | Pending:
+def _planned(call: Call, caller: Caller, body: Json) -> Json:
     plan = service.create_backfill_dry_run(body=body, caller=caller)
     dates = [run["logical_date"] or run["partition_date"] for run in plan["backfills"]]
     lines = [f"Dry run of DAG {body['dag_id']} on {date.isoformat()}" for date in dates]
@@ -107,8 +104,8 @@ def _planned(call: Call, caller: Caller, body: Json) -> Json | Pending:
     return call.printed("".join(f"{line}\n" for line in lines) if dates else _NO_DATES)
 
 
-def _begun(call: Call, caller: Caller, body: Json) -> Json | Pending:
-    number = service.create_backfill(body=body, caller=caller)["id"]
+def _begun(call: Call, caller: Caller, body: Json, *, is_success: bool) -> Json | Pending:
+    number = service.create_backfill(body=body, caller=caller, is_success=is_success)["id"]
     terminal = (backfill_outcome.COMPLETED,)
     return Pending("backfill", (number,), terminal, SECONDS, partial(_told, call, number))
 

@@ -7,7 +7,7 @@ sees a part of them. A test compares the rows that either leaves behind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,22 +28,27 @@ from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dags import structure
 from airflow_rest_api.services.database import write
 from airflow_rest_api.services.runs import dag_run_clearing, selection
+from airflow_rest_api.services.runs.selection import Selection
 
 if TYPE_CHECKING:
     from airflow.serialization.definitions.dag import SerializedDAG
     from airflow.timetables.base import DagRunInfo
 
 
-def create(body: Mapping[str, Any], caller: Caller) -> Entry:
-    """Make a backfill with its runs, of all tasks or of the selected ones.
+def create(body: Mapping[str, Any], caller: Caller, *, is_success: bool = False) -> Entry:
+    """Make a backfill with its runs, of all tasks or of the selected ones; with ``is_success`` none of them is run.
 
     Raises `DagNotFound`, all of `backfill_refusals` that speak of making one, and what `selection.of` raises.
     """
     wish = Wish.of(body)
-    return write(lambda session: retries.done(session, _created(session, wish, body, caller)))
+    return write(
+        lambda session: retries.done(session, _created(session, wish, body, caller, is_success=is_success))
+    )
 
 
-def _created(session: Session, wish: Wish, body: Mapping[str, Any], caller: Caller) -> Entry:
+def _created(
+    session: Session, wish: Wish, body: Mapping[str, Any], caller: Caller, *, is_success: bool
+) -> Entry:
     dag = _lock_backfillable(session, wish.dag_id)
     infos = backfill_schedule.runs(dag, wish)
     if not infos:
@@ -56,11 +61,27 @@ def _created(session: Session, wish: Wish, body: Mapping[str, Any], caller: Call
     session.add(backfill)
     session.flush()
     _make_runs(session, backfill, dag, infos, on_latest=on_latest)
-    if selected is not None:
+    if selected is not None or is_success:
         made = session.scalars(select(DagRun).where(DagRun.backfill_id == backfill.id)).unique().all()
-        selection.carry_out(session, made, selected)
+        _settle(session, dag, made, selected, is_success=is_success)
     entry = backfill_selection.told(session, backfill_rows.one(session, backfill.id))
     return {**entry, **_dates(wish)}
+
+
+def _settle(
+    session: Session,
+    dag: SerializedDAG,
+    runs: Sequence[DagRun],
+    selected: Selection | None,
+    *,
+    is_success: bool,
+) -> None:
+    """Decide what becomes of the tasks of new runs that are not to be executed."""
+    if selected is not None:
+        selection.carry_out(session, runs, selected)
+    if is_success:
+        task_ids = frozenset(dag.task_ids) if selected is None else selected.task_ids
+        selection.mark_success(session, runs, task_ids)
 
 
 def _lock_backfillable(session: Session, dag_id: str) -> SerializedDAG:
