@@ -121,11 +121,6 @@ def call(page: Page, tag: str, operation: str, **fields: str) -> dict[str, Any]:
     return json.loads(shown.inner_text())
 
 
-def test_the_selector_shows_the_old_calls_too(visit: Visit):
-    visit.page.locator("#select").select_option(label=OLD_CALLS)
-    expect(visit.page.locator("#operations-tag-LegacyDag")).to_be_visible()
-
-
 def test_an_old_call_is_tried_with_the_old_header_token(visit: Visit):
     visit.page.locator("#select").select_option(label=OLD_CALLS)
     expect(visit.page.locator("#operations-tag-LegacyDag")).to_be_visible()
