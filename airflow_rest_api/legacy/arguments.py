@@ -36,28 +36,36 @@ def pairs(raw: bytes) -> dict[str, str]:
     return _first(found)
 
 
+def may_be_large(media_type: bytes) -> bool:
+    """Tell whether a form of this media type may hold files."""
+    return _plain(media_type) == MULTIPART
+
+
 async def form(
-    content_type: bytes, receive: Receive, most: int, closing: ExitStack
+    media_type: bytes, receive: Receive, most: int, closing: ExitStack
 ) -> tuple[dict[str, str], dict[str, Upload]]:
     """Read a form of either kind: its texts and its files, which are closed with ``closing``.
 
     Raises `Malformed` for one that cannot be read, and `BodyTooLarge`.
     """
-    kind = content_type.partition(b";")[0].strip().lower()
-    if kind == MULTIPART:
-        return await _multipart(content_type, receive, most, closing)
-    if kind != URLENCODED:
+    if _plain(media_type) == MULTIPART:
+        return await _multipart(media_type, receive, most, closing)
+    if _plain(media_type) != URLENCODED:
         return {}, {}
-    body, more = b"", True
+    body, more = bytearray(), True
     while more:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    return pairs(body), {}
+    return pairs(bytes(body)), {}
+
+
+def _plain(media_type: bytes) -> bytes:
+    return media_type.partition(b";")[0].strip().lower()
 
 
 async def _multipart(
-    content_type: bytes, receive: Receive, most: int, closing: ExitStack
+    media_type: bytes, receive: Receive, most: int, closing: ExitStack
 ) -> tuple[dict[str, str], dict[str, Upload]]:
     sinks: list[tuple[PartHead, Sink]] = []
 
@@ -69,7 +77,7 @@ async def _multipart(
         sinks.append((head, sink))
         return sink
 
-    parser, more, is_empty = FormParser(content_type, open_sink), True, True
+    parser, more, is_empty = FormParser(media_type, open_sink), True, True
     while more:
         message = await receive()
         is_empty = is_empty and not message.get("body")

@@ -9,14 +9,14 @@ from email.utils import format_datetime
 from typing import Any
 
 from airflow_rest_api.legacy.catalogue import COMMANDS, OldCall
+from airflow_rest_api.services import masks
 
 Json = dict[str, Any]
 Ask = Callable[[str, Mapping[str, Any], Any], None]
 
 EBAY, CLAIRVOYANT = "ebay", "clairvoyant"
-_MASK = "***"
 # Arguments that may hold a secret, and are echoed only as whoever knows them says: a call may be refused before.
-_SECRETIVE = frozenset({"broker_api", "conn_extra", "conn_uri", "set", "value"})
+_SECRETIVE = frozenset({"broker_api", "conn_extra", "conn_uri", "set", "task_params", "value"})
 
 
 def _asks_nobody(*asked: Any) -> None:
@@ -35,6 +35,8 @@ class Call:
     begun: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     # Each argument that was sent, by the contract's name, as the old dispatcher found it.
     values: Mapping[str, Any] = field(default_factory=dict)
+    # Whether it has passed the checks of the dispatcher.
+    is_begun: bool = False
     ask: Ask = field(default=_asks_nobody, repr=False)
     _shown: dict[str, str] = field(default_factory=dict, repr=False)
     _spelled: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
@@ -43,7 +45,7 @@ class Call:
         """Raise `Denied` unless the caller may call this operation of version 1 with these arguments."""
         self.ask(operation_id, arguments, body)
 
-    def show(self, argument: str, text: str = _MASK) -> None:
+    def show(self, argument: str, text: str = masks.MASK) -> None:
         """Echo this text in place of what was sent as an argument: a secret has come in that must not go out."""
         self._shown[argument] = text
 
@@ -85,8 +87,9 @@ class Call:
 
     @property
     def prints(self) -> bool:
-        """Whether Clairvoyant's plugin ran a command, of which a failure was no failure of the call."""
-        return self.dialect == CLAIRVOYANT and self.old is not None and self.old.kind in COMMANDS
+        """Whether Clairvoyant's plugin had run a command by now, of which a failure was no failure of the call."""
+        is_command = self.old is not None and self.old.kind in COMMANDS
+        return self.is_begun and is_command and self.dialect == CLAIRVOYANT
 
     def command(self) -> str:
         """Return the command of Airflow 1 that the arguments make: options, fixed ones, and positional values."""
@@ -134,8 +137,10 @@ class Call:
         return {name: self._told(name, value) for name, value in sent.items()}
 
     def _told(self, name: str, text: str) -> str:
-        """Return what is told of an argument; an empty one has no secret."""
-        return self._shown.get(name, _MASK if text and name in _SECRETIVE else text)
+        """Return what is told of an argument, known or not; an empty one has no secret."""
+        if name in self._shown:
+            return self._shown[name]
+        return masks.MASK if text and name in _SECRETIVE else masks.variable_text(name, text)
 
 
 def _rfc_1123(moment: datetime) -> str:

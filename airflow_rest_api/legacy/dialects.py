@@ -45,7 +45,9 @@ def settle(
         raise BadRequest(f"API '{call.name}' was not found")
     call.old = old
     if setting == AUTO:
-        call.dialect = _of_name(old, call.dialect, {**form, **query})
+        call.dialect = _of_name(
+            old, call.dialect, {**form, **{name: value for name, value in query.items() if value}}
+        )
     return old
 
 

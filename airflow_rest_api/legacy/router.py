@@ -26,6 +26,7 @@ from airflow_rest_api.legacy.usage import Usage
 from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import dag
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.errors import Denied
 from airflow_rest_api.settings import Settings
 from airflow_rest_api.web import exchange, limits, paths, problems
 from airflow_rest_api.web.bridge import Overloaded, Workers
@@ -93,16 +94,14 @@ class LegacyRouter:
     ) -> None:
         """Check in the order of the old dispatchers: who calls, what, with which arguments, about which DAG."""
         limits.admit_address(scope)
-        current, headers = exchange.of(scope), dict(scope["headers"])
+        current = exchange.of(scope)
         query = arguments.pairs(scope["query_string"])
         answer.old = old = self._known.get(_plain(named or query.get(arguments.NAME, "")))
-        call.old = old
+        call.old, call.name = old, old.name if old is not None else ""
         current.caller = caller = await self._around.identity.identify(
             call.dialect, scope["headers"], self._workers
         )
-        if old is not None and scope["method"] == "POST" and old.takes_files:
-            await self._workers.run(self._around.identity.admit_unread, old.operation("POST"), caller)
-        texts, files = await self._form(old, scope, receive, headers)
+        texts, files = await self._form(old, scope, receive, caller)
         answer.old = old = dialects.settle(
             call, self._known, self._settings.legacy_dialect, named, query, texts
         )
@@ -111,30 +110,46 @@ class LegacyRouter:
         if old.changes:
             if current.is_head:
                 raise HTTPException(405, headers=paths.allow(METHODS))
-            safety.require(headers)
+            safety.require(dict(scope["headers"]))
         call.ask = partial(self._around.successors.ask, caller)
         missing = [name for name in old.required.get(call.dialect, ()) if not call.values.get(name)]
         if missing:
             raise BadRequest(f"The argument(s) {missing} are required")
         await self._workers.run(_require_dag, call, caller)
+        call.is_begun = True
         await self._application(self._rewritten(scope, old), _no_body(receive), answer.send)
 
     async def _form(
-        self, old: OldCall | None, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes]
+        self, old: OldCall | None, scope: Scope, receive: Receive, caller: Caller
     ) -> tuple[dict[str, str], dict[str, Any]]:
         if scope["method"] != "POST":
             return {}, {}
-        most = self._most_bytes(old)
-        framing = limits.FRAMING_BYTES if old is None or old.takes_files else 0
-        received = limits.admit_body(scope, receive, most, framing)
-        closing = exchange.of(scope).closing
-        return await arguments.form(headers.get(b"content-type", b""), received, most, closing)
+        media_type = dict(scope["headers"]).get(b"content-type", b"")
+        expected: list[OldCall] = []
+        if old is None or old.takes_files:
+            expected = await self._workers.run(self._with_files, old, caller)
+        names = {
+            entry.operation("POST").body_limit for entry in expected if arguments.may_be_large(media_type)
+        }
+        most = max(limits.most_bytes(self._settings, name) for name in names or {limits.PLAIN})
+        received = limits.admit_body(scope, receive, most, limits.FRAMING_BYTES if names else 0)
+        return await arguments.form(media_type, received, most, exchange.of(scope).closing)
 
-    def _most_bytes(self, old: OldCall | None) -> int:
-        """Return how much a form may hold; where the form itself names the call, what any of them may."""
-        known = [old] if old is not None else list(self._known.values())
-        limit_names = {entry.operation("POST").body_limit for entry in known}
-        return max(limits.most_bytes(self._settings, name) for name in limit_names)
+    def _with_files(self, old: OldCall | None, caller: Caller) -> list[OldCall]:
+        """Return the calls with files that a form may be for: where it names the call itself, each that is permitted.
+
+        Raises `Denied` for a call that is not.
+        """
+        if old is not None:
+            Identity.admit_unread(old.operation("POST"), caller)
+            return [old]
+        permitted = []
+        for entry in self._known.values():
+            with suppress(Denied):
+                if entry.takes_files:
+                    Identity.admit_unread(entry.operation("POST"), caller)
+                    permitted.append(entry)
+        return permitted
 
     @staticmethod
     def _rewritten(scope: Scope, old: OldCall) -> Scope:

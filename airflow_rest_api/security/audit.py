@@ -25,6 +25,8 @@ _EVENT, _ID, _OWNER = 60, 250, 500
 _TOLD = (
     *("root", "path", "bundle_name", "variable_key", "connection_id", "pool_name", "backfill_id"),
     *("key", "name", "reason"),
+    # Of old calls, which name their objects in words of their own.
+    *("conn_id", "add", "delete", "get", "import", "export", "tasks", "execution_date", "exec_date"),
 )
 # The fields of a body that say what a call is about.
 BODY_NAMES = (*_TOLD, "dag_id")
@@ -59,7 +61,9 @@ class Call:
         if self.credential is not None:
             facts |= {"credential": self.credential.kind, "token": self.credential.fingerprint}
         named = {
-            name: self.arguments[name] for name in _TOLD if isinstance(self.arguments.get(name), str | int)
+            name: self.arguments[name]
+            for name in _TOLD
+            if isinstance(self.arguments.get(name), str | int) and self.arguments[name] is not False
         }
         return facts | {
             name: value[:_NAME] if isinstance(value, str) else value for name, value in named.items()

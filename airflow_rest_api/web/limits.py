@@ -17,6 +17,8 @@ BODY_SECONDS = 30
 PACE_BYTES = 1024 * 1024
 # What the parts of a form may take beside the file.
 FRAMING_BYTES = 64 * 1024
+# What bounds a body that is no file.
+PLAIN = "max_body_kib"
 # The settings that an operation's `x-body-limit` may name, and how many bytes one of each is.
 SETTINGS = {"max_body_kib": 1024, "max_dag_file_kib": 1024, "max_upload_mib": 1024 * 1024}
 # Path and query; a list filter takes some hundred ids. Servers bound the whole head, some of them generously.

@@ -271,19 +271,9 @@ def _with_texts(item: Mapping[str, Any], without: Sequence[str]) -> dict[str, An
             continue
         if name == "parameters":
             changed[name] = [_as_text(entry) for entry in value]
-        elif name == "requestBody" and "content" in value:
-            changed[name] = {**value, "content": _first(value["content"])}
         else:
             changed[name] = _with_texts(value, without) if name in contract.METHODS else value
     return changed
-
-
-def _first(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the first media type of a body: Connexion warns of each further one at each request.
-
-    An operation has several where its body is read before the request comes to Connexion, as those of old calls are.
-    """
-    return dict(list(content.items())[:1])
 
 
 def _as_text(parameter: Mapping[str, Any]) -> dict[str, Any]:

@@ -554,6 +554,8 @@ class TestConnections:
             "conn_extra": TOKEN,
             "value": PASSWORD,
             "set": f"db_password {PASSWORD}",
+            "task_params": TOKEN,
+            "conn_password": PASSWORD,
         }
         for answer in (
             old(DOOR, None, sent),

@@ -77,6 +77,19 @@ class TestDispatcher:
         broken = {"content-type": "multipart/form-data"}
         assert refused(old(door, "version", method="POST", headers=broken))[0] == 400
 
+    def test_what_is_refused_before_a_command_would_have_run_is_an_error(self, old, door):
+        broken = {"content-type": "multipart/form-data"}
+        answer = old(door, "pause", {"dag_id": DAG}, method="POST", headers=broken)
+        assert refused(answer)[0] == 400
+        assert refused(old(door, "pause", files={"dag_id": (None, b"\xff")}))[0] == 400
+
+    def test_a_form_that_names_its_call_is_as_large_as_its_sender_may_send(self, old, door):
+        form = {"api": "version", "x": "y" * 300_000}
+        assert refused(old(door, None, form=form))[0] == 413
+        files = {"api": (None, "version"), "x": ("x.py", "y" * 400_000)}
+        assert refused(old(door, None, files=files, role="viewer"))[0] == 413
+        assert old(door, None, files=files).status_code == 200
+
 
 @pytest.mark.usefixtures("restored_database")
 class TestArguments:
@@ -102,6 +115,10 @@ class TestArguments:
             "clairvoyant", "dag_state", form={"dag_id": "etl", "execution_date": "2026-01-05"}
         ).is_success
         assert [entry.getMessage() for entry in caplog.records if entry.name.startswith("connexion")] == []
+
+    def test_an_empty_one_in_the_query_tells_no_dialect(self, old):
+        told = old("clairvoyant", "dag_state", {"dag_id": DAG, "run_id": ""}, form={"run_id": "no_such"})
+        assert (told.status_code, told.json()) == (404, {"error": "dag run is not found"})
 
     def test_a_multipart_form_is_one_too(self, old):
         told = old("clairvoyant", "unpause", files={"dag_id": (None, DAG), "api": (None, "x")}).json()
@@ -174,6 +191,21 @@ class TestTraces:
         text = rest.get("/metrics").text
         assert 'airflow_rest_api_legacy_calls_total{api="version",dialect="clairvoyant"}' in text
         assert 'airflow_rest_api_legacy_calls_total{api="none",dialect="ebay"}' in text
+
+    def test_a_call_of_nobody_is_counted_by_its_name(self, rest, old):
+        old("clairvoyant", "skip_task_instance", role=None)
+        counted = 'airflow_rest_api_legacy_calls_total{api="skip_task_instance",dialect="clairvoyant"}'
+        assert counted in rest.get("/metrics").text
+
+    def test_the_event_log_names_what_was_deleted(self, rest, old):
+        for name, arguments in (
+            ("connections", {"delete": "on", "conn_id": "no_such"}),
+            ("variables", {"delete": "no_such"}),
+            ("pool", {"delete": "no_such"}),
+        ):
+            old("clairvoyant", name, arguments)
+            row = rest.get("/eventLogs", params={"event": name, "order_by": "-id", "limit": 1}).json()
+            assert '"no_such"' in row["event_logs"][0]["extra"], name
 
     @pytest.mark.usefixtures("restored_database")
     def test_a_change_is_audited_like_one_of_version_one(self, rest, old):

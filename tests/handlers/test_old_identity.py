@@ -55,6 +55,12 @@ class TestHeaderToken:
         answer = guarded("clairvoyant", "unpause", {"dag_id": DAG}, headers={HEADER: TOKEN})
         assert answer.json()["output"]["stdout"] == f"Dag: {DAG}, paused: False\n"
 
+    def test_two_that_belong_to_different_users_are_an_error_of_the_call(self, old_with):
+        old = old_with(http_token="a:viewer:one,b:op:two")
+        both = {HEADER: "one", HEADER.replace("_", "-"): "two"}
+        answer = old("clairvoyant", "pause", {"dag_id": DAG}, role=None, headers=both)
+        assert (answer.status_code, answer.json()["status"]) == (400, "ERROR")
+
     def test_a_bearer_token_is_enough(self, guarded):
         assert guarded("clairvoyant", "version").status_code == 200
 

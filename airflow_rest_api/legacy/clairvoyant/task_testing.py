@@ -63,9 +63,7 @@ def _params(call: Call, text: str | None) -> Json:
     params = json_texts.parse(text.encode(), "task_params")
     if not isinstance(params, dict) or len(params) > _MOST_PARAMS:
         raise Printed(f"error: argument task_params: no JSON object of at most {_MOST_PARAMS} entries")
-    shown = masks.variable("task_params", text)
-    if shown is not None and json_texts.parse(shown.encode()) != params:
-        call.show("task_params", shown)
+    call.show("task_params", masks.variable_text("task_params", text))
     return params
 
 
