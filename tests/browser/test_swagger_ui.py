@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from airflow_rest_api.web import contract
 from tests.support import servers
 from tests.support.fuzzing import login
 
@@ -105,7 +106,7 @@ def authorize(page: Page, scheme: str, value: str) -> None:
     dialog.locator("button.btn-done").first.click()
 
 
-def call(page: Page, tag: str, operation: str, **fields: str) -> dict[str, Any]:
+def call(page: Page, tag: str, operation: str, media: str | None = None, **fields: str) -> dict[str, Any]:
     """Fill in the form of an operation, and return the answer that the page shows."""
     block = page.locator(f"#operations-{tag}-{operation}")
     if not block.is_visible():
@@ -114,15 +115,12 @@ def call(page: Page, tag: str, operation: str, **fields: str) -> dict[str, Any]:
     block.get_by_role("button", name="Try it out").click()
     for name, value in fields.items():
         block.locator(f'tr[data-param-name="{name}"] input').first.fill(value)
+    if media:
+        block.get_by_label("Request content type").select_option(media)
     block.get_by_role("button", name="Execute").click()
     shown = block.locator(".live-responses-table .highlight-code code").first
     expect(shown).to_contain_text("}")
     return json.loads(shown.inner_text())
-
-
-def test_the_selector_shows_the_old_calls_too(visit: Visit):
-    visit.page.locator("#select").select_option(label=OLD_CALLS)
-    expect(visit.page.locator("#operations-tag-LegacyDag")).to_be_visible()
 
 
 def test_an_old_call_is_tried_with_the_old_header_token(visit: Visit):
@@ -143,4 +141,22 @@ def test_the_old_address_of_the_page_shows_the_old_calls_first(visit: Visit, ser
     # With a form, of which nothing is sent that nobody filled in.
     answer = call(page, "LegacyDag", "post_unpause", dag_id="etl")
     assert answer["output"]["stdout"] == "Dag: etl, paused: False\n"
+    assert answer["post_arguments"] == {}
+    # The presence of a flag is what counts: an empty one would turn it on.
+    answer = call(page, "LegacyRunning", "post_clear", dag_id="etl")
+    assert answer["airflow_cmd"] == "airflow clear --no_confirm etl"
+    answer = call(page, "LegacyTask", "post_list_tasks", media="multipart/form-data", dag_id="etl")
+    assert (answer["airflow_cmd"], answer["post_arguments"]) == ("airflow list_tasks etl", {})
     assert visit.complaints == []
+
+
+def test_every_old_call_is_on_the_page(visit: Visit):
+    page = visit.page
+    page.locator("#select").select_option(label=OLD_CALLS)
+    expect(page.locator("#operations-tag-LegacyDag")).to_be_visible()
+    for tag in page.locator(".opblock-tag").all():
+        tag.click()
+    offered = contract.operations(contract.load("legacy.yaml"))
+    expect(page.locator(".opblock")).to_have_count(len(offered))
+    for operation in offered:
+        assert page.locator(f"#operations-{operation.tag}-{operation.operation_id}").is_visible()

@@ -22,6 +22,23 @@ const EmptyForms = () => ({
   },
 });
 
+// Swagger UI sends a field that nobody filled in as an empty one, and a flag of an old call is on as soon as it is sent.
+const filled = (fields, into) => {
+  fields.forEach((value, name) => {
+    if (value !== "") into.append(name, value);
+  });
+  return into;
+};
+
+const withoutEmptyFields = (request) => {
+  if (request.body instanceof FormData) {
+    request.body = filled(request.body, new FormData());
+  } else if ((request.headers?.["Content-Type"] || "").startsWith("application/x-www-form-urlencoded")) {
+    request.body = filled(new URLSearchParams(request.body), new URLSearchParams()).toString();
+  }
+  return request;
+};
+
 const VERSION_1 = "airflow-rest-api v1";
 const OLD_CALLS = "Calls of the old plugins";
 
@@ -39,6 +56,7 @@ window.onload = () => {
     docExpansion: "none",
     filter: true,
     plugins: [EmptyForms],
+    requestInterceptor: withoutEmptyFields,
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
     layout: "StandaloneLayout",
     queryConfigEnabled: false,
