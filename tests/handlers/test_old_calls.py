@@ -197,6 +197,11 @@ class TestTraces:
         counted = 'airflow_rest_api_legacy_calls_total{api="skip_task_instance",dialect="clairvoyant"}'
         assert counted in rest.get("/metrics").text
 
+    def test_the_event_log_names_what_was_sent(self, rest, old):
+        old("ebay", "upload_file", files={"file": ("report.txt", b"x")}, headers={"Sec-Purpose": "prefetch"})
+        row = rest.get("/eventLogs", params={"event": "upload_file", "order_by": "-id", "limit": 1}).json()
+        assert '"file": "report.txt"' in row["event_logs"][0]["extra"]
+
     def test_the_event_log_names_what_was_deleted(self, rest, old):
         for name, arguments in (
             ("connections", {"delete": "on", "conn_id": "no_such"}),
