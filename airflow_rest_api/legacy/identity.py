@@ -30,12 +30,15 @@ class Identity:
     async def identify(
         self, dialect: str, headers: Iterable[tuple[bytes, bytes]], workers: Workers
     ) -> Caller:
-        """Return the user; raises `TokenFailed` and `Unauthenticated`."""
+        """Return the user; raises `TokenFailed` and `Unauthenticated`.
+
+        Where no header tokens are set there is no gate, and clients that send one all the same are let through.
+        """
         sent = presented(headers, self._header)
         if not sent and dialect == CLAIRVOYANT and self._has_tokens:
             raise TokenFailed
         caller = None
-        if sent.header_tokens:
+        if sent.header_tokens and self._has_tokens:
             caller = await self._by_header(Credentials(None, sent.header_tokens), workers)
         if sent.bearer is not None:
             caller = await self._checked(Credentials(sent.bearer), workers)

@@ -109,7 +109,7 @@ class LegacyRouter:
         current.arguments = old.arguments_of(call.values)
         if old.changes:
             if current.is_head:
-                raise HTTPException(405, headers=paths.allow(METHODS))
+                raise HTTPException(405, headers={"Allow": ", ".join(METHODS)})
             safety.require(dict(scope["headers"]))
         call.ask = partial(self._around.successors.ask, caller)
         missing = [name for name in old.required.get(call.dialect, ()) if not call.values.get(name)]

@@ -15,6 +15,7 @@ from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Credential
 from airflow_rest_api.services.database import write
+from airflow_rest_api.services.files.uploads import Upload
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ _EVENT, _ID, _OWNER = 60, 250, 500
 # What names another thing than a DAG has no column, nor has the reason that a caller gives; `extra` tells them.
 _TOLD = (
     *("root", "path", "bundle_name", "variable_key", "connection_id", "pool_name", "backfill_id"),
-    *("key", "name", "reason"),
+    *("key", "name", "reason", "file", "dag_file", "archive"),
     # Of old calls, which name their objects in words of their own.
     *("conn_id", "add", "delete", "get", "import", "export", "tasks", "execution_date", "exec_date"),
 )
@@ -60,14 +61,8 @@ class Call:
         facts: dict[str, Any] = {"request_id": self.request_id, "client": self.client}
         if self.credential is not None:
             facts |= {"credential": self.credential.kind, "token": self.credential.fingerprint}
-        named = {
-            name: self.arguments[name]
-            for name in _TOLD
-            if isinstance(self.arguments.get(name), str | int) and self.arguments[name] is not False
-        }
-        return facts | {
-            name: value[:_NAME] if isinstance(value, str) else value for name, value in named.items()
-        }
+        told = {name: _told(self.arguments.get(name)) for name in _TOLD}
+        return facts | {name: value for name, value in told.items() if value is not None}
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of Airflow's table by which its own filters find the row."""
@@ -80,6 +75,15 @@ class Call:
             columns["map_index"] = index
         owner = self.owner[:_OWNER] if self.owner else None
         return {"event": self.event[:_EVENT], "owner": owner, "owner_display_name": owner, **columns}
+
+
+def _told(value: Any) -> str | int | None:
+    """Return what is told of an argument, of a file how its sender calls it; None for what says nothing."""
+    if isinstance(value, Upload):
+        value = value.name
+    if isinstance(value, str):
+        return value[:_NAME]
+    return value if isinstance(value, int) and value is not False else None
 
 
 class Audit:

@@ -295,6 +295,9 @@ class TestRunTaskInstance:
         for tasks, unknown in (("none", "none"), ("first, second", " second"), ("first,,none", "")):
             answer = old("ebay", "run_task_instance", form={**wish, "tasks": tasks})
             assert told(answer) == (404, {"error": f"dag task of {unknown} is not found"})
+        # Spaces around the id are passed over where the DAG is looked for alone.
+        answer = old("ebay", "run_task_instance", {**wish, "dag_id": f"{wish['dag_id']} "})
+        assert told(answer) == (404, {"error": f"Dag id {wish['dag_id']}  not found"})
 
     def test_of_two_at_once_one_makes_the_run(self, old, wish):
         with ThreadPoolExecutor(2) as pool:

@@ -130,7 +130,7 @@ class TestSafety:
     @pytest.mark.parametrize("name", CHANGES)
     def test_a_head_changes_nothing(self, old, name):
         answer = old("clairvoyant", name, {"dag_id": DAG}, method="HEAD")
-        assert answer.status_code == 405
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
 
     @pytest.mark.parametrize(
         "header",
@@ -196,6 +196,11 @@ class TestTraces:
         old("clairvoyant", "skip_task_instance", role=None)
         counted = 'airflow_rest_api_legacy_calls_total{api="skip_task_instance",dialect="clairvoyant"}'
         assert counted in rest.get("/metrics").text
+
+    def test_the_event_log_names_what_was_sent(self, rest, old):
+        old("ebay", "upload_file", files={"file": ("report.txt", b"x")}, headers={"Sec-Purpose": "prefetch"})
+        row = rest.get("/eventLogs", params={"event": "upload_file", "order_by": "-id", "limit": 1}).json()
+        assert '"file": "report.txt"' in row["event_logs"][0]["extra"]
 
     def test_the_event_log_names_what_was_deleted(self, rest, old):
         for name, arguments in (

@@ -61,6 +61,12 @@ class TestHeaderToken:
         answer = old("clairvoyant", "pause", {"dag_id": DAG}, role=None, headers=both)
         assert (answer.status_code, answer.json()["status"]) == (400, "ERROR")
 
+    def test_where_none_is_set_it_is_passed_over(self, old):
+        for door in ("ebay", "clairvoyant"):
+            assert old(door, "version", headers={HEADER: "None"}).status_code == 200
+            answer = old(door, "version", role=None, headers={HEADER: "None"})
+            assert (answer.status_code, answer.json()) == (401, {"msg": "Missing Authorization Header"})
+
     def test_a_bearer_token_is_enough(self, guarded):
         assert guarded("clairvoyant", "version").status_code == 200
 

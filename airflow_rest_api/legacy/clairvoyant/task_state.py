@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 from airflow_rest_api.legacy.failures import Printed
 from airflow_rest_api.services import errors, task, task_instance
 from airflow_rest_api.services.explaining import task_instance_dependencies as dependencies
 from airflow_rest_api.services.runs import run_dates
+from airflow_rest_api.services.task_instances import telling_task_instance
 
-# A mapped task has many states and the command one line: the first of these that one of its instances is in.
-_PRECEDENCE = (
-    *("failed", "upstream_failed", "up_for_retry", "up_for_reschedule", "running", "restarting"),
-    *("deferred", "queued", "scheduled", None, "success", "skipped", "removed"),
-)
 _NO_RUN = "Dagrun Running: Task instance's dagrun did not exist: Unknown reason."
 
 
@@ -35,13 +30,7 @@ def printed_state(dag_id: str, task_id: str, moment: datetime) -> str:
     states = task_instance.get_states(dag_id, run_id, task_id) if run_id else set()
     if not states:
         require_task(dag_id, task_id, stdout="None\n")
-    return f"{of_all(states)}\n"
-
-
-def of_all(states: AbstractSet[str | None]) -> str | None:
-    """Return the one state to tell of all instances of a task."""
-    ranked = {state: rank for rank, state in enumerate(_PRECEDENCE)}
-    return min(states, key=lambda state: ranked.get(state, len(ranked)), default=None)
+    return f"{telling_task_instance.telling_state(states)}\n"
 
 
 def printed_dependencies(dag_id: str, task_id: str, moment: datetime) -> str:

@@ -52,7 +52,7 @@ def run_task_instance(
     """Make a run in which only these tasks are executed, about the present moment.
 
     Raises `BadRequest` for a configuration that is none and for an id that is too long, `Missing` for an id that is
-    taken and for a task that is not there, and what `trigger_dag_run` raises.
+    taken, for a task and for a DAG that is not there, and what `trigger_dag_run` raises.
     """
     configuration = _configuration(conf)
     if len(run_id) > _LONGEST_ID:
@@ -66,6 +66,8 @@ def run_task_instance(
     }
     try:
         run = dag_run.trigger_dag_run(dag_id, body=body, caller=caller)
+    except errors.DagNotFound:
+        raise Missing(f"Dag id {dag_id} not found") from None
     except (errors.AlreadyExists, errors.TaskNotFound) as refusal:
         raise _old_refusal(refusal, dag_id, run_id, caller) from None
     return call.flat(execution_date=dates.told(run["logical_date"]))

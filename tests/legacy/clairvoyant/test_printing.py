@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from airflow_rest_api.legacy.clairvoyant import dag_list, rendering, task_list, task_state
+from airflow_rest_api.legacy.clairvoyant import dag_list, rendering, task_list
 from airflow_rest_api.services.dags.dag_names import DagFile
 
 
@@ -76,24 +74,6 @@ class TestReport:
 
     def test_no_files_make_no_table(self):
         assert dag_list.report_of([]).endswith("DagBag parsing time: 0\n\n")
-
-
-@pytest.mark.parametrize(
-    ("states", "wanted"),
-    [
-        ([], None),
-        ([None], None),
-        (["success"], "success"),
-        (["success", None], None),
-        (["success", "skipped"], "success"),
-        (["success", "running", "queued"], "running"),
-        (["running", "failed"], "failed"),
-        (["a state of tomorrow"], "a state of tomorrow"),
-    ],
-    ids=str,
-)
-def test_of_many_states_the_one_that_needs_attention_is_told(states, wanted):
-    assert task_state.of_all(set(states)) == wanted
 
 
 def test_a_field_is_a_block_and_never_moves_another_one():
