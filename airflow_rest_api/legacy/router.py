@@ -33,6 +33,7 @@ from airflow_rest_api.web.bridge import Overloaded, Workers
 from airflow_rest_api.web.doors import API_ROOT_KEY, DIALECT_KEY
 from airflow_rest_api.web.exchange import Exchange
 from airflow_rest_api.web.guard import Recorder
+from airflow_rest_api.web.problems import Problem
 
 METHODS = ("GET", "POST")
 
@@ -173,8 +174,15 @@ class LegacyRouter:
             operation = old.operation("GET")
             await self._around.recorder.refused(operation, current, problem.status)
         assert current.call is not None
-        status, body = dialects.refused(current.call, fault, problem, authorization)
-        await answer.send_json(status, self._around.redactor.json(orjson.dumps(body)), problem.headers)
+        # What is echoed is masked, which takes a while of a long text, and workers may be what there is none of.
+        status, body = await asyncio.to_thread(self._refusal, current.call, fault, problem, authorization)
+        await answer.send_json(status, body, problem.headers)
+
+    def _refusal(
+        self, call: Call, fault: Exception, problem: Problem, authorization: bytes | None
+    ) -> tuple[int, bytes]:
+        status, told = dialects.refused(call, fault, problem, authorization)
+        return status, self._around.redactor.json(orjson.dumps(told))
 
 
 def _plain(name: str) -> str:
