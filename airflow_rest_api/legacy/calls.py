@@ -78,6 +78,8 @@ class Call:
         """Return the answer to a call that was refused."""
         if self.dialect == EBAY:
             return {"error": sentence}
+        # Which part of a text is masked tells what is a secret here, to callers who were permitted nothing.
+        self._shown.clear()
         return self._envelope(status, "ERROR", output=sentence)
 
     def token_failed(self, sentence: str) -> Json:
@@ -140,7 +142,7 @@ class Call:
         """Return what is told of an argument, known or not; an empty one has no secret."""
         if name in self._shown:
             return self._shown[name]
-        return masks.MASK if text and name in _SECRETIVE else masks.variable_text(name, text)
+        return masks.MASK if text and (name in _SECRETIVE or masks.is_sensitive(name)) else text
 
 
 def _rfc_1123(moment: datetime) -> str:

@@ -76,6 +76,11 @@ def variable_text(key: str, text: str) -> str:
     return shown if MASK in shown else text
 
 
+def is_sensitive(name: str) -> bool:
+    """Tell whether what has this name is a secret, whatever it is."""
+    return bool(secrets_masker.should_hide_value_for_key(name))
+
+
 def password(text: str | None) -> str | None:
     """Return what may be shown of a connection's password."""
     return None if text is None else str(redact(text, "password"))

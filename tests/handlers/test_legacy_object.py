@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from airflow_rest_api.security import access, powers
 from airflow_rest_api.security.access import AirflowPermissions
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, masks
 from airflow_rest_api.services.caller import NamedScope
 from tests.support.stored_objects import fill, stored
 
@@ -272,6 +272,19 @@ class TestVariables:
             assert method in refused("variables", everything)
         assert stored()["variables"] == {"key": ["1", None, True]}
         assert [path.name for path in root.iterdir()] == ["in.json"]
+
+    @pytest.mark.in_process
+    def test_no_echo_tells_a_secret_of_here_to_who_may_store_none(self, old):
+        known, unknown = f"known-{uuid4().hex}", f"other-{uuid4().hex}"
+        masks.learn([known])
+        for sent in ({"set": "k {}"}, {"cmd": "set", "key": "k", "value": "{}"}, {"default": "{}"}):
+            echoes = [
+                old(
+                    DOOR, "variables", {n: v.format(text) for n, v in sent.items()}, role="viewer"
+                ).text.replace(text, "TEXT")
+                for text in (known, unknown)
+            ]
+            assert [MASK in echo for echo in echoes] == ["default" not in sent] * 2
 
 
 class TestVariableFiles:

@@ -75,7 +75,7 @@ def _tell(call: Call, given: Mapping[str, Any]) -> None:
 
 
 def _steps(call: Call, given: Mapping[str, Any], caller: Caller, files: VariableFiles) -> Iterator[_Step]:
-    assignment = _assignment(given)
+    assignment = _assignment(call, given)
     if key := given["get"]:
         ask = partial(call.require, "get_variable", {"variable_key": key})
         yield _Step(ask, partial(_got, key, given["default"], as_json=given["json"]))
@@ -92,9 +92,12 @@ def _steps(call: Call, given: Mapping[str, Any], caller: Caller, files: Variable
         yield _Step(partial(files.ask_to_export, path), partial(files.exported, path))
 
 
-def _assignment(given: Mapping[str, Any]) -> tuple[str, str] | None:
+def _assignment(call: Call, given: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the key and the value that are to be set, if any are."""
     if given["set"]:
+        key, _, value = given["set"].partition(" ")
+        # Its echo tells what is a secret here, which is for those who may set it.
+        call.require("put_variable", {"variable_key": key}, {"value": value})
         # The plugin handed it on as one argument, of which the command wanted two.
         raise Printed(_USAGE)
     if given["cmd"] != "set":
