@@ -14,6 +14,7 @@ from airflow_rest_api.security import access
 from airflow_rest_api.security.authentication import Authenticator, Credentials, presented
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.token_refusals import NotBearer
 from airflow_rest_api.settings import Settings
 from airflow_rest_api.web.bridge import Workers
 from airflow_rest_api.web.contract import Operation
@@ -34,7 +35,7 @@ class Identity:
 
         Where no header tokens are set there is no gate, and clients that send one all the same are let through.
         """
-        sent = presented(headers, self._header)
+        sent = self._presented(list(headers))
         if not sent and dialect == CLAIRVOYANT and self._has_tokens:
             raise TokenFailed
         caller = None
@@ -45,6 +46,16 @@ class Identity:
         if caller is None:
             raise errors.Unauthenticated("No credential was presented.")
         return caller
+
+    def _presented(self, headers: list[tuple[bytes, bytes]]) -> Credentials:
+        """Read what was sent; beside a header token, what a proxy in front had asked for is passed over."""
+        try:
+            return presented(headers, self._header)
+        except NotBearer:
+            sent = presented([entry for entry in headers if entry[0] != b"authorization"], self._header)
+            if sent and self._has_tokens:
+                return sent
+            raise
 
     async def _by_header(self, sent: Credentials, workers: Workers) -> Caller:
         try:

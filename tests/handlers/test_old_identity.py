@@ -67,6 +67,13 @@ class TestHeaderToken:
             answer = old(door, "version", role=None, headers={HEADER: "None"})
             assert (answer.status_code, answer.json()) == (401, {"msg": "Missing Authorization Header"})
 
+    def test_what_a_proxy_asked_for_is_passed_over_beside_it(self, guarded):
+        basic = {"Authorization": "Basic dXNlcjpwYXNz"}
+        answer = guarded("clairvoyant", "version", role=None, headers={HEADER: TOKEN, **basic})
+        assert answer.status_code == 200
+        assert_token_failed(guarded("clairvoyant", "version", role=None, headers={HEADER: "wrong", **basic}))
+        assert guarded("clairvoyant", "version", role=None, headers=basic).status_code == 422
+
     def test_a_bearer_token_is_enough(self, guarded):
         assert guarded("clairvoyant", "version").status_code == 200
 
