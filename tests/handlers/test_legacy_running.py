@@ -367,6 +367,17 @@ class TestTest:
         assert (asked["logical_date"], asked["dag_run_id"]) == ("2026-03-01T00:00:00+00:00", None)
         assert (asked["params"], asked["seconds"]) == ({"limit": 3}, 3600)
 
+    def test_the_task_runs_in_a_process_of_its_own(self, rest, able):
+        query = {
+            "dag_id": "example_bash_operator",
+            "task_id": "also_run_this",
+            "execution_date": "2026-03-01",
+        }
+        assert printed(able("clairvoyant", "test", query))[1] == ""
+        (one,) = rest.get("/operations").json()["operations"]
+        result = {name: one["result"][name] for name in ("task_state", "exit_code")}
+        assert result == {"task_state": "success", "exit_code": 0}
+
     def test_where_there_is_a_run_the_task_sees_it(self, able, tried, scenario):
         query = {**TESTED, "execution_date": "2026-01-05T01:30:00+00:00"}
         assert printed(able("clairvoyant", "test", query)) == ("a line\n", "")
