@@ -1,4 +1,4 @@
-"""What the tests of handlers share: twins, a folder for files, an Airflow that parses, DAGs to select tasks of."""
+"""What the tests of handlers share: twins, files, an Airflow that parses, DAGs to select from, old calls and rights."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import application, in_process
 from tests.support import clients, deployments, listening, parser, processor, template
+from tests.support.old_objects import DOOR, enveloped
 from tests.support.processor import source
 from tests.support.twins import assert_alike
 
@@ -138,3 +139,70 @@ def able(token) -> Iterator[clients.Client]:
 def dag_id() -> str:
     """The id of a DAG that nobody knows."""
     return f"trial_{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def said(old):
+    """`said("variables", {...})`: what a call that was carried out printed, as (stdout, stderr)."""
+
+    def ask(name, query=None, **more):
+        output = enveloped(old(DOOR, name, query, **more), 200, "OK")["output"]
+        assert output["stdin"] == ""
+        return output["stdout"], output["stderr"]
+
+    return ask
+
+
+@pytest.fixture
+def refused(old):
+    """`refused("variables", {...}, role="viewer")`: the sentence of a call that was denied."""
+
+    return lambda name, query=None, **more: enveloped(old(DOOR, name, query, **more), 403, "ERROR")["output"]
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """`only("a", "b")`: the caller may read these variables, connections and pools alone."""
+    from airflow_rest_api.security.access import AirflowPermissions
+    from airflow_rest_api.services.caller import NamedScope
+
+    def scope(*names):
+        monkeypatch.setattr(AirflowPermissions, "named_scope", lambda *_: NamedScope(frozenset(names), False))
+
+    return scope
+
+
+@pytest.fixture
+def denying(monkeypatch):
+    """`denying("variable", "PUT")`: the caller may do all but this."""
+    from airflow_rest_api.security.access import AirflowPermissions
+
+    really = AirflowPermissions.may_named
+
+    def deny(*denied):
+        def may(self, resource, object_id, method, team=None):
+            return (resource, method) not in denied and really(self, resource, object_id, method, team)
+
+        monkeypatch.setattr(AirflowPermissions, "may_named", may)
+
+    return deny
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """`without("POST", "RUN")`: from now on nobody may use this method on this part of a DAG."""
+    from airflow_rest_api.security.access import AirflowPermissions
+    from airflow_rest_api.services import errors
+
+    def take(*refused):
+        def may(self, dag_id, method, access_entity=None):
+            return (method, access_entity) != refused
+
+        def require(self, dag_id, method, access_entity=None):
+            if not may(self, dag_id, method, access_entity):
+                raise errors.Denied("Not this one.")
+
+        monkeypatch.setattr(AirflowPermissions, "may_dag", may)
+        monkeypatch.setattr(AirflowPermissions, "require_dag", require)
+
+    return take
