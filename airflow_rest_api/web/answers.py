@@ -99,7 +99,8 @@ class AnswerWriter:
         self, body: bytes, columns: tuple[Any, ...] | None, content_type: str, if_none_match: str | None
     ) -> flask.Response:
         """Make a response with an entity tag: of everything that is read, and of objects that have a state."""
-        if self._operation.method != "GET" and columns is None:
+        is_read = self._operation.method == "GET" and self._operation.read_only
+        if not is_read and columns is None:
             return flask.Response(body, self._status, content_type=content_type)
         tag = preconditions.entity_tag(self._hash, columns, body)
         if preconditions.is_known(if_none_match, tag):

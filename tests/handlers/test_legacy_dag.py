@@ -44,6 +44,10 @@ class TestPause:
         assert told["airflow_cmd"] == f"airflow pause {DAG}"
         assert rest.get(f"/dags/{DAG}").json()["is_paused"] is True
 
+    def test_a_change_has_no_entity_tag(self, old):
+        assert "etag" not in old("clairvoyant", "pause", {"dag_id": DAG}).headers
+        assert "etag" in old("clairvoyant", "version").headers
+
     def test_what_has_no_meaning_any_more_is_named(self, old):
         told = old("clairvoyant", "pause", {"dag_id": DAG, "subdir": "/dags"}).json()
         assert told["airflow_cmd"] == f"airflow pause --subdir /dags {DAG}"
