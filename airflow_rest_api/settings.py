@@ -114,6 +114,11 @@ class Settings:
     worker_threads: int = 12
     validate_responses: bool = True
 
+    @property
+    def accepted_token_header(self) -> str | None:
+        """The header that carries a token; None if no token is configured, and the header is ignored."""
+        return self.http_token_header if self.http_tokens else None
+
 
 def load(option: Option, *, pool_size: int = 0, given: Iterable[str] = ()) -> Settings:
     """Read the settings with ``option(section, name)``; raises `SettingsError` with every fault found.

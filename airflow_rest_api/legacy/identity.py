@@ -25,7 +25,7 @@ class Identity:
 
     def __init__(self, authenticator: Authenticator, settings: Settings) -> None:
         self._authenticator = authenticator
-        self._header = settings.http_token_header
+        self._header = settings.accepted_token_header
         self._has_tokens = bool(settings.http_tokens)
 
     async def identify(
@@ -39,7 +39,7 @@ class Identity:
         if not sent and dialect == CLAIRVOYANT and self._has_tokens:
             raise TokenFailed
         caller = None
-        if sent.header_tokens and self._has_tokens:
+        if sent.header_tokens:
             caller = await self._by_header(Credentials(None, sent.header_tokens), workers)
         if sent.bearer is not None:
             caller = await self._checked(Credentials(sent.bearer), workers)
@@ -53,7 +53,7 @@ class Identity:
             return presented(headers, self._header)
         except NotBearer:
             sent = presented([entry for entry in headers if entry[0] != b"authorization"], self._header)
-            if sent and self._has_tokens:
+            if sent:
                 return sent
             raise
 

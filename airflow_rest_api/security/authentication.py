@@ -48,12 +48,13 @@ class Credentials:
         return self.bearer is not None or bool(self.header_tokens)
 
 
-def presented(headers: Iterable[tuple[bytes, bytes]], header_name: str) -> Credentials:
+def presented(headers: Iterable[tuple[bytes, bytes]], header_name: str | None) -> Credentials:
     """Read the credentials of a request; raises `Unauthenticated` for an Authorization that is no bearer token.
 
-    ``header_name`` is the header token's, in its spelling with underscores or hyphens: nginx drops the first.
+    ``header_name`` is the header token's, in its spelling with underscores or hyphens: nginx drops the first. With
+    None no header is read as a token (`Settings.accepted_token_header`).
     """
-    wanted = header_name.lower().replace("_", "-").encode()
+    wanted = None if header_name is None else header_name.lower().replace("_", "-").encode()
     bearer: str | None = None
     tokens: list[str] = []
     for name, value in headers:

@@ -218,7 +218,7 @@ def _connexion(
     # FlaskApp offers no option for its bridge (Connexion 3.3, issue 1979).
     asked = Waiting(watching.finished, workers).asked
     app._middleware_app.asgi_app = Bridge(app.app.wsgi_app, workers, _WITHOUT_BLOCKING, asked, sources.look)
-    credentials = security_map(authenticator, workers, settings.http_token_header)
+    credentials = security_map(authenticator, workers, settings.accepted_token_header)
     for entry in contracts:
         app.add_api(
             routing.for_connexion(entry.document, reads_forms=bool(entry.old_calls)),

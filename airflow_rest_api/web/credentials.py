@@ -19,7 +19,7 @@ OPAQUE = "opaque"
 Check = Callable[[ConnexionRequest], Awaitable[Any]]
 
 
-def security_map(authenticator: Authenticator, workers: Workers, header_name: str) -> dict[str, type]:
+def security_map(authenticator: Authenticator, workers: Workers, header_name: str | None) -> dict[str, type]:
     """Return the handlers of the schemes `bearer` and `httpToken`; both check all that a request presents.
 
     The contract lists the schemes as alternatives, and Connexion is content with one that is valid; here every

@@ -91,6 +91,16 @@ class TestHeaderTokens:
         assert client.get("me", headers={"x_our_token": "ci-token"}).json() == ["user"]
         assert client.get("me", headers={HEADER: "ci-token"}).status_code == 401
 
+    def test_it_is_ignored_where_no_token_is_configured(self, build, token):
+        client = build(
+            {"/me": {"get": operation("get_me", answer={"type": "array"}, **GUARDED)}},
+            {"get_me": lambda caller: [caller.id]},
+        )
+        for value in ("", "None", "ci-token"):
+            assert client.get("me", headers={HEADER: value, **bearer(token("op"))}).json() == ["op"]
+            alone = client.get("me", headers={HEADER: value})
+            assert (alone.status_code, alone.json()["detail"]) == (401, "No credential was presented.")
+
     def test_a_user_who_is_gone_takes_the_token_along(self, me, monkeypatch):
         monkeypatch.setattr(authentication, "REMEMBER_SECONDS", 0)
         monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "admin:admin")
