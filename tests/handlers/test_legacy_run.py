@@ -8,6 +8,7 @@ from itertools import count
 
 import pytest
 
+from airflow_rest_api.legacy import instants
 from tests.support.dag_runs import STATES
 
 pytestmark = pytest.mark.usefixtures("restored_afterwards")
@@ -305,6 +306,16 @@ class TestRunTaskInstance:
         made, refused = sorted(answers, key=lambda answer: answer.status_code)
         assert made.status_code == 200
         assert told(refused) == (404, {"error": f"run_id {wish['run_id']} already exists"})
+
+    @pytest.mark.in_process
+    def test_a_date_that_another_run_took_is_left_to_it(self, rest, old, wish, monkeypatch):
+        taken = datetime.now(timezone.utc)
+        moments = [taken, taken + timedelta(microseconds=1)]
+        for number in range(2):
+            monkeypatch.setattr(instants, "present", lambda: iter(moments))
+            answer = old("ebay", "run_task_instance", form={**wish, "run_id": f"{wish['run_id']}-{number}"})
+            date = datetime.strptime(answer.json()["execution_date"], "%Y-%m-%dT%H:%M:%S.%f%z")
+            assert date == moments[number]
 
     def test_what_airflow_refuses(self, old, wish):
         reserved = old("ebay", "run_task_instance", form={**wish, "run_id": "scheduled__mine"})

@@ -349,18 +349,24 @@ class TestTriggerDag:
         answer = old("clairvoyant", "trigger_dag", {"dag_id": "manual"}, role=role)
         assert answer.status_code == status
 
-    def test_runs_one_after_the_other_and_at_once_have_seconds_of_their_own(self, say):
+    def test_runs_in_a_burst_have_dates_of_their_own_that_are_never_in_the_future(self, say, rest):
         def trigger(run_id):
             named = {"run_id": f"named-{run_id}"} if run_id % 2 else {}
-            return CREATED.fullmatch(say("trigger_dag", dag_id="manual", **named).stdout).groups()
+            made = CREATED.fullmatch(say("trigger_dag", dag_id="manual", **named).stdout).groups()
+            return (*made, datetime.now(timezone.utc))
 
         made = [trigger(number) for number in range(4)]
         with ThreadPoolExecutor(4) as pool:
             made += pool.map(trigger, range(4, 12))
-        assert len({date for _, date, _ in made}) == len({run_id for _, _, run_id in made}) == 12
-        dates = [datetime.fromisoformat(date) for _, date, _ in made[:4]]
+        assert len({date for _, date, *_ in made}) == len({run_id for _, _, run_id, _ in made}) == 12
+        for _, date, run_id, end in made:
+            moment = datetime.fromisoformat(date)
+            assert moment <= end
+            assert run_id.startswith("named-") or run_id == f"manual__{moment.isoformat()}"
+            run = rest.get(f"/dags/manual/dagRuns/{run_id}").json()
+            assert datetime.fromisoformat(run["run_after"].replace("Z", "+00:00")) <= end
+        dates = [datetime.fromisoformat(date) for _, date, *_ in made[:4]]
         assert dates == sorted(dates)
-        assert all(date.microsecond == 0 for date in dates)
 
     def test_of_two_at_once_one_makes_the_run(self, say):
         arguments = {"dag_id": "manual", "run_id": "at-once", "exec_date": "2026-02-05"}

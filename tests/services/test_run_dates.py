@@ -6,8 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from airflow_rest_api.services.runs import run_dates
-from airflow_rest_api.services.runs.run_dates import free_second, run_id_at
+from airflow_rest_api.services.runs.run_dates import free_moment, run_id_at
 
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=timezone.utc)
 EAST = timezone(timedelta(hours=5, minutes=30))
@@ -57,18 +56,13 @@ class TestRunIdAt:
         assert run_id_at("manual", datetime.max.replace(tzinfo=timezone.utc)) is None
 
 
-class TestFreeSecond:
-    def test_seconds_with_runs_are_passed_over(self, new_run, clock):
-        date = next(clock).replace(microsecond=0)
-        for seconds in (0, 1, 3):
-            new_run(logical_date=date + timedelta(seconds=seconds))
-        assert free_second("manual", date + timedelta(microseconds=5)) == date + timedelta(seconds=2)
-        assert free_second("manual", date + timedelta(seconds=3)) == date + timedelta(seconds=4)
-        assert free_second("etl", date) == date
+class TestFreeMoment:
+    def test_a_second_without_a_run_is_free(self, clock):
+        date = next(clock)
+        assert free_moment("manual", date) == date.replace(microsecond=0)
 
-    def test_a_row_without_end_is_not_walked(self, new_run, clock, monkeypatch):
-        monkeypatch.setattr(run_dates, "LONGEST_ROW", timedelta(seconds=2))
-        date = next(clock).replace(microsecond=0)
-        for seconds in (0, 1):
-            new_run(logical_date=date + timedelta(seconds=seconds))
-        assert free_second("manual", date) == date
+    def test_the_moment_itself_stands_in_for_a_second_with_a_run(self, new_run, clock):
+        date = next(clock)
+        new_run(logical_date=date.replace(microsecond=0))
+        assert free_moment("manual", date) == date
+        assert free_moment("etl", date) == date.replace(microsecond=0)

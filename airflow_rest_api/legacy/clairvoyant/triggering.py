@@ -16,8 +16,6 @@ from airflow_rest_api.services.runs.dag_run_creation import DagRunAlreadyExists
 
 # As in version 1; a database that is no SQLite could not store more.
 MOST_CHARACTERS = 250
-# More than there are calls at once.
-_ATTEMPTS = 50
 
 
 def printed(
@@ -30,10 +28,9 @@ def printed(
     """
     if run_id and len(run_id) > MOST_CHARACTERS:
         raise Printed(f"The run_id is longer than {MOST_CHARACTERS} characters.")
-    now = datetime.now(timezone.utc)
-    moments = [_date(exec_date)] if exec_date else _free_moments(dag_id, now)
+    moments = [_date(exec_date)] if exec_date else _free_moments(dag_id)
     order = {"dag_run_id": run_id, "conf": _conf(conf)}
-    moment, made = _triggered(dag_id, order, moments, now, caller)
+    moment, made = _triggered(dag_id, order, moments, caller)
     date = moment.astimezone(timezone.utc)
     return f"Created <DagRun {dag_id} @ {date}: {made}, externally triggered: True>\n"
 
@@ -43,18 +40,14 @@ def _date(text: str) -> datetime:
     return instants.parse(text, "-e/--exec_date").replace(microsecond=0)
 
 
-def _free_moments(dag_id: str, now: datetime) -> Iterator[datetime]:
-    """Yield what is the next free second at the time of asking.
-
-    The old command took seconds. Clients that trigger one run after the other meet a second of which there is a run
-    only since calls take milliseconds.
-    """
-    for _ in range(_ATTEMPTS):
-        yield run_dates.free_second(dag_id, now)
+def _free_moments(dag_id: str) -> Iterator[datetime]:
+    """Yield logical dates for a run now: the current second, as the command chose it, or the current microsecond."""
+    for now in instants.present():
+        yield run_dates.free_moment(dag_id, now)
 
 
 def _triggered(
-    dag_id: str, order: dict[str, Any], moments: Iterable[datetime], now: datetime, caller: Caller
+    dag_id: str, order: dict[str, Any], moments: Iterable[datetime], caller: Caller
 ) -> tuple[datetime, str]:
     """Trigger a run at the first of the moments that is still free; return this moment, and the id of the run."""
     refusal: DagRunAlreadyExists | None = None
@@ -62,7 +55,7 @@ def _triggered(
         _require_started(dag_id, moment)
         run_id = order["dag_run_id"] or f"manual__{moment.isoformat()}"
         # Airflow 1 started no task before the date of its run.
-        after = max(now, moment).isoformat()
+        after = max(datetime.now(timezone.utc), moment).isoformat()
         body = {**order, "dag_run_id": run_id, "logical_date": moment.isoformat(), "run_after": after}
         try:
             dag_run.trigger_dag_run(dag_id, body=body, caller=caller)

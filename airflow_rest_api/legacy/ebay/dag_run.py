@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
+from airflow_rest_api.legacy import instants
 from airflow_rest_api.legacy.calls import Call, Json
 from airflow_rest_api.legacy.ebay import dates
 from airflow_rest_api.legacy.failures import BadRequest, Missing
 from airflow_rest_api.services import dag_run, errors, json_texts
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.runs import dag_run_restart
+from airflow_rest_api.services.runs.dag_run_creation import DagRunAlreadyExists
 
 # The plugin restarted what had failed itself, with all that is downstream of it.
 _FAILED = ("failed",)
@@ -61,11 +63,9 @@ def run_task_instance(
         "dag_run_id": run_id,
         "conf": configuration,
         "task_ids": tasks.split(","),
-        # As in Airflow 1 each run is about a time: templates of that age ask for it.
-        "logical_date": datetime.now(timezone.utc).isoformat(),
     }
     try:
-        run = dag_run.trigger_dag_run(dag_id, body=body, caller=caller)
+        run = _triggered(dag_id, body, caller)
     except errors.DagNotFound:
         raise Missing(f"Dag id {dag_id} not found") from None
     except (errors.AlreadyExists, errors.TaskNotFound) as refusal:
@@ -81,6 +81,38 @@ def found(dag_id: str, run_id: str, caller: Caller) -> Json:
         raise RunMissing from None
 
 
+def _triggered(dag_id: str, body: Json, caller: Caller) -> Json:
+    """Trigger a run at the current time: as in Airflow 1 each run has a logical date, which old templates use.
+
+    Raises what `trigger_dag_run` raises.
+    """
+    attempts = (_attempt(dag_id, body, moment, caller) for moment in instants.present())
+    made = next(filter(None, attempts), None)
+    if made is None:
+        raise errors.AlreadyExists(f"The DAG '{dag_id}' has a run at each date that was tried. Try again.")
+    return made
+
+
+def _attempt(dag_id: str, body: Json, moment: datetime, caller: Caller) -> Json | None:
+    """Trigger a run, or return None if another run has the date; raises what `trigger_dag_run` raises."""
+    try:
+        return dag_run.trigger_dag_run(
+            dag_id, body={**body, "logical_date": moment.isoformat()}, caller=caller
+        )
+    except DagRunAlreadyExists:
+        if _exists(dag_id, body["dag_run_id"], caller):
+            raise
+        return None
+
+
+def _exists(dag_id: str, run_id: str, caller: Caller) -> bool:
+    try:
+        found(dag_id, run_id, caller)
+    except RunMissing:
+        return False
+    return True
+
+
 def _configuration(conf: str | None) -> dict[str, Any]:
     """Return what is said of a run's configuration: an object, because Airflow 3 takes nothing else."""
     try:
@@ -94,10 +126,8 @@ def _configuration(conf: str | None) -> dict[str, Any]:
 
 def _old_refusal(refusal: errors.Refusal, dag_id: str, run_id: str, caller: Caller) -> errors.Refusal:
     """Return what the plugin said; it looked for the run before it looked for the tasks."""
-    try:
-        found(dag_id, run_id, caller)
-    except RunMissing:
-        if isinstance(refusal, errors.TaskNotFound):
-            return Missing(f"dag task of {refusal.members['task_id']} is not found")
-        return refusal
-    return Missing(f"run_id {run_id} already exists")
+    if _exists(dag_id, run_id, caller):
+        return Missing(f"run_id {run_id} already exists")
+    if isinstance(refusal, errors.TaskNotFound):
+        return Missing(f"dag task of {refusal.members['task_id']} is not found")
+    return refusal

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from airflow._shared.timezones import timezone
 from sqlalchemy import select
 
 from airflow_rest_api.services.database import reading
 from airflow_rest_api.services.runs.dag_run_rows import RUN
-
-LONGEST_ROW = timedelta(hours=1)
 
 
 def run_id_at(dag_id: str, instant: datetime) -> str | None:
@@ -33,16 +31,9 @@ def run_id_at(dag_id: str, instant: datetime) -> str | None:
         return session.scalar(newest)
 
 
-def free_second(dag_id: str, instant: datetime) -> datetime:
-    """Return the first whole second, from that of ``instant`` on, for which the DAG has no run.
-
-    A DAG has one run per logical date. Where a whole `LONGEST_ROW` is taken, it is the second of ``instant``.
-    """
-    first = instant.replace(microsecond=0)
-    taken = select(RUN.c.logical_date).where(
-        RUN.c.dag_id == dag_id, RUN.c.logical_date.between(first, first + LONGEST_ROW)
-    )
+def free_moment(dag_id: str, now: datetime) -> datetime:
+    """Return the whole second of ``now``, or ``now`` itself if the DAG has a run with that logical date."""
+    second = now.replace(microsecond=0)
+    taken = select(RUN.c.id).where(RUN.c.dag_id == dag_id, RUN.c.logical_date == second)
     with reading() as session:
-        dates = set(session.scalars(taken))
-    row = (first + timedelta(seconds=seconds) for seconds in range(int(LONGEST_ROW.total_seconds())))
-    return next((second for second in row if second not in dates), first)
+        return second if session.scalar(taken) is None else now
