@@ -23,6 +23,11 @@ Fault = dict[str, str]
 MAX_PAIRS = 1000
 # Python's own int() and float() take spaces, underscores and the digits of every script.
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
+# The spellings that Airflow's `/api/v2` accepts, in any case.
+_BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on", "t", "y"), True),
+    **dict.fromkeys(("false", "0", "no", "off", "f", "n"), False),
+}
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 
 
@@ -71,7 +76,7 @@ class _Parameter:
 def coerced(text: str, kind: str) -> Any:
     """Read a text as the type that the contract names; what cannot be read stays a text, for the schema to refuse."""
     if kind == "boolean":
-        return {"true": True, "false": False}.get(text.lower(), text)
+        return _BOOLEANS.get(text.lower(), text)
     if kind == "integer" and _INTEGER.fullmatch(text):
         return int(text)
     if kind == "number" and _NUMBER.fullmatch(text):

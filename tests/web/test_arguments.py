@@ -83,7 +83,14 @@ class TestValues:
             ("share=1.5e2", "share", 150.0),
             ("share=-1", "share", -1.0),
             ("yes=true", "yes", True),
-            ("yes=FALSE", "yes", False),
+            *(
+                (f"yes={text}", "yes", True)
+                for text in ("TRUE", "1", "yes", "Yes", "on", "ON", "t", "y", "Y")
+            ),
+            *(
+                (f"yes={text}", "yes", False)
+                for text in ("FALSE", "0", "no", "NO", "off", "Off", "f", "F", "n")
+            ),
             ("names=a,b&names=c", "names", ["a,b", "c"]),
             ("names=", "names", [""]),
             ("numbers=1&numbers=2", "numbers", [1, 2]),
@@ -134,7 +141,7 @@ class TestRefusals:
                 ("share", text)
                 for text in ("1_0", "%201", "nan", "Infinity", "-inf", "1e9999", "١", "", ".5", "5.")
             ),
-            *(("yes", text) for text in ("1", "0", "yes", "on", "", "tru", "%00")),
+            *(("yes", text) for text in ("2", "", "tru", "yess", "null", "10", "%20true", "%00")),
             *(("moment", text) for text in ("2026-01-02", "2026-01-02T03:04:05", "now", "", "1767322800")),
             *(
                 ("moment", text)

@@ -122,6 +122,13 @@ class TestFields:
             "ratio": 0.5,
         }
 
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [("1", True), ("Yes", True), ("on", True), ("T", True), ("0", False), ("OFF", False)],
+    )
+    def test_a_boolean_is_known_in_every_spelling(self, post, text, value):
+        assert got(post(form(part("force", text)), "loose")) == {"force": value}
+
     def test_a_client_library_is_understood(self, client):
         answer = got(client.post("things", files={"file": ("ä b.py", b"\x00\xff"), "root": (None, "dägs")}))
         assert (answer["file"]["name"], answer["file"]["content"], answer["root"]) == (
