@@ -19,7 +19,7 @@ from airflow_rest_api.services.files.downloads import Download
 from airflow_rest_api.services.retries import JSON_OPTIONS
 from airflow_rest_api.services.sources import Source
 from airflow_rest_api.services.states import Stated
-from airflow_rest_api.web import contract, preconditions
+from airflow_rest_api.web import contract, negotiation, preconditions
 from airflow_rest_api.web.following import Followed
 from airflow_rest_api.web.preconditions import Expected, Hash
 from airflow_rest_api.web.schemas import Schema
@@ -70,7 +70,7 @@ class AnswerWriter:
             return None
         if len(self._media_types) == 1 or not accepted:
             return possible[0]
-        chosen = accepted.best_match(possible)
+        chosen = negotiation.best_match(accepted, possible)
         if chosen is None:
             raise errors.NotAcceptable(f"Only {' and '.join(possible)} can be produced.")
         return chosen

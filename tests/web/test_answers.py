@@ -98,6 +98,13 @@ class TestMediaTypes:
             ("text/plain", "text/plain"),
             ("text/plain;q=0.1, application/json", "application/json"),
             ("text/html, text/plain;q=0.5, */*;q=0.1", "text/plain"),
+            ("application/json; charset=utf-8", "application/json"),
+            ("text/plain; charset=utf-8", "text/plain"),
+            ("text/plain;format=flowed;q=0.9, application/json;q=0.8", "text/plain"),
+            ("application/json;q=0.4;charset=utf-8, text/*;q=0.5", "text/plain"),
+            ("application/json;q=0, */*", "text/plain"),
+            ("text/plain;q=0.2, */*", "application/json"),
+            ("APPLICATION/JSON;Charset=UTF-8", "application/json"),
             ("", "application/json"),
         ],
     )
@@ -116,6 +123,7 @@ class TestMediaTypes:
         response = two.get("a", headers={"Accept": "image/png"})
         assert response.status_code == 406
         assert response.json()["detail"] == "Only application/json and text/plain can be produced."
+        assert two.get("a", headers={"Accept": "application/json;q=0, text/*;q=0.0"}).status_code == 406
 
     def test_one_media_type_is_no_choice(self, build):
         client = build({"/a": {"get": operation("get_a")}}, {"get_a": small.empty})
