@@ -11,6 +11,8 @@ import orjson
 from airflow_rest_api.services import errors
 
 MAX_DEPTH = 64
+# Editors and shells on Windows write it before UTF-8 (RFC 8259 section 8.1 lets a parser ignore it).
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _LEAST, _MOST = -(2**63), 2**64 - 1
 
@@ -29,8 +31,9 @@ class NumberTooLarge(errors.Malformed):
 def parse(raw: bytes, noun: str = "body") -> Any:
     """Parse JSON: UTF-8, without NaN, not nested deeper than `MAX_DEPTH`; ``noun`` is what the text is called.
 
-    Raises `Malformed` and `NumberTooLarge`.
+    A byte order mark is ignored. Raises `Malformed` and `NumberTooLarge`.
     """
+    raw = raw.removeprefix(BYTE_ORDER_MARK)
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,10 @@ from airflow_rest_api.web import contract, exchange
 from airflow_rest_api.web.arguments import ArgumentReader
 from airflow_rest_api.web.bodies import BodyReader
 from airflow_rest_api.web.forms import FormReader
+
+Header = tuple[bytes, bytes]
+# Media types whose syntax is JSON (RFC 6839 section 3.1), such as `application/merge-patch+json`.
+_JSON_SUFFIX = re.compile(rb"application/[^/+\s]+(\+[^/+\s]+)*\+json")
 
 
 def operation_id(scope: Mapping[str, Any]) -> str:
@@ -42,7 +47,7 @@ def validator_map(
             current = exchange.of(scope)
             current.operation_id = name
             current.arguments = arguments[name].read(scope)
-            scope["headers"] = [_lowered(*header) for header in scope["headers"]]
+            scope["headers"] = _described(scope["headers"])
 
     class BodyValidator:
         """Reads a JSON body; Connexion makes one for each request."""
@@ -95,12 +100,21 @@ def passing_map(media_types: Iterable[str]) -> dict[str, Any]:
     return {"parameter": Passing, "body": MediaTypeDict(dict.fromkeys(media_types, Passing))}
 
 
-def _lowered(name: bytes, value: bytes) -> tuple[bytes, bytes]:
-    """Write a media type as the contract does: Connexion finds no validator for `Application/JSON`, and goes on."""
-    if name != b"content-type":
-        return name, value
+def _described(headers: Iterable[Header]) -> list[Header]:
+    """Return the headers with the media type as the contract writes it, and without that of an empty body.
+
+    Connexion finds no validator for `Application/JSON` and skips the validation. It rejects other media types.
+    """
+    described = [(name, _media_type(value) if name == b"content-type" else value) for name, value in headers]
+    if (b"content-length", b"0") in described:
+        return [(name, value) for name, value in described if name != b"content-type"]
+    return described
+
+
+def _media_type(value: bytes) -> bytes:
     media_type, separator, parameters = value.partition(b";")
-    return name, media_type.strip().lower() + separator + parameters
+    plain = media_type.strip().lower()
+    return (contract.JSON.encode() if _JSON_SUFFIX.fullmatch(plain) else plain) + separator + parameters
 
 
 def _consumed(receive: Receive) -> Receive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
@@ -52,6 +53,17 @@ class TestLogin:
         assert answer.headers["deprecation"].startswith("@")
         assert answer.headers["link"].partition(">")[0].endswith("/rest_api/v1/ui/#/Security/login")
         assert works(rest, answer.json()["access_token"]) == 200
+
+    @pytest.mark.parametrize(
+        "headers",
+        [{}, {"Accept": "application/json; charset=utf-8", "Content-Type": "application/merge-patch+json"}],
+    )
+    def test_a_byte_order_mark_and_json_by_another_name_are_read(self, rest, headers):
+        text = b"\xef\xbb\xbf" + json.dumps(LOGIN).encode()
+        answer = rest.http.post(
+            LOGIN_AT, content=text, headers={"Content-Type": "application/json", **headers}
+        )
+        assert answer.status_code == 200, answer.text
 
     def test_what_it_does_not_know_does_not_bother_it(self, rest):
         answer = rest.http.post(f"{LOGIN_AT}?x=1", json={**LOGIN, "further": [1]})

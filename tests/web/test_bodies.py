@@ -73,7 +73,8 @@ class TestSyntax:
             b"\xff",
             b'{"name": "\xe4"}',
             '{"name": "a"}'.encode("utf-16"),
-            b"\xef\xbb\xbf{}",
+            b"{}\xef\xbb\xbf",
+            b"\xef\xbb\xbf\xef\xbb\xbf{}",
             b'{"name": "\\ud800"}',
             b"[" * 100_000,
             b'{"a":' * 50_000,
@@ -90,7 +91,7 @@ class TestSyntax:
         assert "deeper than 64" in refused(post(b'{"a":' * 65 + b"1" + b"}" * 65, "loose"))["detail"]
         assert "deeper than 64" in refused(post(b'{"a":' + b"[" * 500 + b"]" * 500 + b"}", "loose"))["detail"]
 
-    @pytest.mark.parametrize("content", [b"", b" \r\n\t"])
+    @pytest.mark.parametrize("content", [b"", b" \r\n\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
     def test_a_body_that_is_needed_is_asked_for(self, post, content):
         assert refused(post(content))["detail"] == "The request needs a body."
         assert post(content, "loose").json() == {"got": {}}
@@ -109,7 +110,9 @@ class TestSyntax:
         [
             "text/plain",
             "application/x-www-form-urlencoded",
-            "application/vnd.api+json",
+            "application/json-seq",
+            "application/+json",
+            "text/vnd.api+json",
             "json",
             "*/*",
             "",
@@ -121,11 +124,33 @@ class TestSyntax:
         assert media_type == "" or media_type not in problem["detail"]
 
     @pytest.mark.parametrize(
-        "media_type", ["Application/JSON", "application/json ; charset=UTF-8", "APPLICATION/JSON"]
+        "media_type",
+        [
+            "Application/JSON",
+            "application/json ; charset=UTF-8",
+            "APPLICATION/JSON",
+            "application/merge-patch+json",
+            "application/vnd.api+json; ext=bulk",
+            "Application/LD+JSON",
+        ],
     )
     def test_the_media_type_is_known_in_every_spelling(self, post, media_type):
         assert post(b'{"name": "a"}', **{"content-type": media_type}).json() == {"got": {"name": "a"}}
         assert refused(post(b'{"nane": "a"}', **{"content-type": media_type}))["errors"]
+
+    @pytest.mark.parametrize("content", [b"null", b" null\n", b"\xef\xbb\xbfnull"])
+    def test_null_is_an_absent_body_where_the_body_is_optional(self, post, content):
+        assert post(content, "loose").json() == {"got": {}}
+        assert refused(post(content))["detail"] == "The body: Must be of type object."
+
+    def test_a_byte_order_mark_is_ignored(self, post):
+        assert post(b"\xef\xbb\xbf" + b'{"name": "a"}').json() == {"got": {"name": "a"}}
+
+    @pytest.mark.parametrize("media_type", ["text/plain", "multipart/form-data", "json", ""])
+    def test_the_media_type_of_an_empty_body_is_ignored(self, post, media_type):
+        headers = {"content-type": media_type, "content-length": "0"}
+        assert post(b"", "loose", **headers).json() == {"got": {}}
+        assert refused(post(b"", **headers))["detail"] == "The request needs a body."
 
     @pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "identity, gzip"])
     def test_a_compressed_body_is_refused(self, post, encoding):
