@@ -15,26 +15,27 @@ class Stated:
 
 
 class Precondition(Protocol):
-    """The state in which a caller expects an object, if they said so.
-
-    ``anything`` is that it exists, whatever its state.
-    """
+    """What a caller expects of an object before a change: that it exists, its state, or that it does not exist."""
 
     @property
-    def anything(self) -> bool:
-        """Tell whether the object is expected to exist."""
+    def present(self) -> bool:
+        """Whether the object has to exist."""
+
+    @property
+    def absent(self) -> bool:
+        """Whether the object must not exist."""
 
     def __bool__(self) -> bool:
-        """Tell whether anything is expected."""
+        """Return whether an existing object can violate the precondition."""
 
     def require(self, columns: tuple[Any, ...]) -> None:
-        """Raise `StateChanged` unless the object is in that state; to be called while its row is locked."""
+        """Check an existing object while its row is locked; raises `StateChanged` or `ObjectExists`."""
 
 
 class _Unconditional:
     """Expects nothing."""
 
-    anything = False
+    present = absent = False
 
     def __bool__(self) -> bool:
         return False

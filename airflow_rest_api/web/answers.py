@@ -75,9 +75,9 @@ class AnswerWriter:
             raise errors.NotAcceptable(f"Only {' and '.join(possible)} can be produced.")
         return chosen
 
-    def expected(self, if_match: str | None) -> Expected:
-        """Return what an `If-Match` expects of the object that is to be changed."""
-        return preconditions.expected(self._hash, if_match)
+    def expected(self, if_match: str | None, if_none_match: str | None) -> Expected:
+        """Return what the headers of a change expect of the object."""
+        return preconditions.expected(self._hash, if_match, if_none_match)
 
     def write(self, result: Any, media_type: str | None, if_none_match: str | None = None) -> flask.Response:
         """Make the response of what a handler returned; 304 for a reader who has it already."""
@@ -103,7 +103,7 @@ class AnswerWriter:
         if not is_read and columns is None:
             return flask.Response(body, self._status, content_type=content_type)
         tag = preconditions.entity_tag(self._hash, columns, body)
-        if preconditions.is_known(if_none_match, tag):
+        if is_read and preconditions.is_known(if_none_match, tag):
             return flask.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
         return flask.Response(body, self._status, {"ETag": tag}, content_type=content_type)
 

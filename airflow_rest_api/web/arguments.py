@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers
 
 from airflow_rest_api.services import errors
-from airflow_rest_api.web import contract
+from airflow_rest_api.web import contract, preconditions
 from airflow_rest_api.web.schemas import NO_NUL, Schema, clean, instant
 
 Fault = dict[str, str]
@@ -98,7 +98,9 @@ class ArgumentReader:
     ) -> None:
         """Compile the parameters of ``operation``."""
         self.takes_body = "requestBody" in operation.definition
-        known = [_compiled(entry, components) for entry in contract.parameters(document, operation)]
+        listed = list(contract.parameters(document, operation))
+        implied = preconditions.implied(operation.method, [entry["name"] for entry in listed])
+        known = [_compiled(entry, components) for entry in (*listed, *implied)]
         self._path = [entry for entry in known if entry.place == "path"]
         self._query = {entry.name: entry for entry in known if entry.place == "query"}
         self._headers = [entry for entry in known if entry.place == "header"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,9 @@ from airflow_rest_api.services import errors
 
 READER, WRITER = "if_none_match", "if_match"
 ANY = "*"
+_IF_MATCH, _IF_NONE_MATCH = "If-Match", "If-None-Match"
+# A GET answers `If-None-Match` with 304, and a POST that evaluates it lists it.
+_CHANGING = ("PUT", "PATCH", "DELETE")
 # An answer about no single object has no state, and nobody changes it.
 _STATELESS = "0"
 _TAG = re.compile(r'(?:W/)?"([!#-~]*)"')
@@ -34,29 +37,56 @@ class StateChanged(errors.PreconditionFailed):
         )
 
 
+class ObjectExists(errors.PreconditionFailed):
+    """The object exists, and the caller wanted to create it."""
+
+    title = "The object exists"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The object exists, and `If-None-Match: *` requires that it does not. Omit the header to change the object."
+        )
+
+
 @dataclass(frozen=True)
 class Expected:
-    """What a request's `If-Match` says: any of these states, or with ``anything`` that the object exists."""
+    """The precondition of a change: the object is in one of ``states``, is ``present``, or is ``absent``."""
 
     keyed_hash: Hash = field(repr=False)
     states: frozenset[str] | None
-    anything: bool = False
+    present: bool
+    absent: bool
 
     def __bool__(self) -> bool:
-        return self.states is not None and not self.anything
+        return self.states is not None or self.absent
 
     def require(self, columns: tuple[Any, ...]) -> None:
-        """Raise `StateChanged` unless the object with these columns is in one of the states."""
-        if self and state_of(self.keyed_hash, columns) not in (self.states or ()):
+        """Raise `ObjectExists` if there must be no object, `StateChanged` if it is in none of the states."""
+        if self.absent:
+            raise ObjectExists
+        if self.states is not None and state_of(self.keyed_hash, columns) not in self.states:
             raise StateChanged
 
 
-def expected(keyed_hash: Hash, header: str | None) -> Expected:
-    """Read an `If-Match`; of the tags the part before the dash counts."""
-    if header is None:
-        return Expected(keyed_hash, None)
-    states = frozenset(tag.partition("-")[0] for tag in _tags(header)) - {_STATELESS}
-    return Expected(keyed_hash, states, anything=header.strip() == ANY)
+def expected(keyed_hash: Hash, if_match: str | None, if_none_match: str | None) -> Expected:
+    """Read the headers of a change; only the part of a tag before the dash counts.
+
+    ``if_none_match`` is `*` or None: a change accepts no other value.
+    """
+    is_any = if_match is not None and if_match.strip() == ANY
+    states = None if if_match is None or is_any else _states(if_match)
+    return Expected(keyed_hash, states, present=if_match is not None, absent=if_none_match == ANY)
+
+
+def implied(method: str, names: Collection[str]) -> list[Mapping[str, Any]]:
+    """Return the definition of `If-None-Match` for a change whose contract does not list the header.
+
+    ``names`` are the parameters of the contract. With `If-Match` the value `*` is evaluated, otherwise no value is.
+    """
+    if method not in _CHANGING or _IF_NONE_MATCH in names:
+        return []
+    allowed: dict[str, Any] = {"enum": [ANY]} if _IF_MATCH in names else {"not": {}}
+    return [{"name": _IF_NONE_MATCH, "in": "header", "schema": {"type": "string", **allowed}}]
 
 
 def entity_tag(keyed_hash: Hash, columns: tuple[Any, ...] | None, body: bytes) -> str:
@@ -73,6 +103,10 @@ def state_of(keyed_hash: Hash, columns: tuple[Any, ...]) -> str:
 def is_known(header: str | None, tag: str) -> bool:
     """Tell whether an `If-None-Match` names the answer with this tag, strong or weak, or any."""
     return header is not None and (header.strip() == ANY or tag.strip('"') in _tags(header))
+
+
+def _states(header: str) -> frozenset[str]:
+    return frozenset(tag.partition("-")[0] for tag in _tags(header)) - {_STATELESS}
 
 
 def _tags(header: str) -> Iterable[str]:

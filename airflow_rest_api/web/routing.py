@@ -167,7 +167,9 @@ class Endpoint:
             "bearer": current.bearer,
             "client": current.client,
             "call": current.call,
-            "precondition": self._writer.expected(current.arguments.get(preconditions.WRITER)),
+            "precondition": self._writer.expected(
+                current.arguments.get(preconditions.WRITER), current.arguments.get(preconditions.READER)
+            ),
         }
         return {name: known[name] for name in self._extras}
 

@@ -183,6 +183,7 @@ def _word(option: Any) -> str:
 _SENTENCES: dict[str, Any] = {
     "type": _types,
     "enum": lambda facts: f"Must be one of {', '.join(_word(option) for option in facts['options'])}.",
+    "not": lambda _: "The operation does not support it. Leave it out.",
     "format": lambda facts: f"Must be a {facts['format']}.",
     "pattern": lambda facts: f"Must match {facts['pattern']}.",
     "minLength": lambda facts: f"Must have at least {facts['limit']} characters.",

@@ -213,8 +213,10 @@ class TestExamples:
     @every_operation
     def test_every_parameter_has_an_example_that_fits_and_a_description(self, told, operation):
         for parameter in parameters(told, operation):
-            found = calls.matches(told.document, parameter["schema"], calls.example_of(parameter))
-            assert not found, f"{parameter['name']}: {found}"
+            # Swagger UI would send the example of an optional header by itself.
+            if parameter["in"] != "header" or parameter.get("required") or "example" in parameter:
+                found = calls.matches(told.document, parameter["schema"], calls.example_of(parameter))
+                assert not found, f"{parameter['name']}: {found}"
             assert parameter["description"].strip().endswith("."), parameter["name"]
 
     @every_operation

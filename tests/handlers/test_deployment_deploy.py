@@ -129,6 +129,15 @@ class TestDeployDag:
         deploy(b"x = 1\n")
         assert deploy(b"x = 2\n", headers={"If-Match": "*"}).status_code == 201
 
+    @pytest.mark.parametrize("fields", [{}, {"force": "true"}])
+    def test_a_path_that_must_be_free_is_not_replaced(self, deploy, folder, fields):
+        create = {"If-None-Match": "*"}
+        assert deploy(b"x = 1\n", headers=create, **fields).status_code == 201
+        for source in (b"x = 1\n", b"x = 2\n"):
+            assert problem(deploy(source, headers=create, **fields)) == (412, "path-taken")
+        assert problem(deploy(b"x = 2\n", headers={"If-None-Match": '"a-b"'}))[0] == 400
+        assert contents(folder) == {"etl.py": b"x = 1\n"}
+
     @pytest.mark.parametrize(
         ("fields", "expected"),
         [

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from airflow_rest_api.web import preconditions
+from airflow_rest_api.web import contract, preconditions
+from tests.support import calls
 
 DAG = "/dags/manual"
 
@@ -133,6 +134,87 @@ class TestManyAtOnce:
         monkeypatch.setattr(preconditions.Expected, "require", lambda *_: None)
         with pytest.raises(AssertionError):
             one_of_many(rest, 5)
+
+
+# An operation of each named object that creates or replaces, with a body for it.
+REPLACED = {
+    "/variables/create-only": {"value": "1"},
+    "/connections/create-only": {"conn_type": "http"},
+    "/pools/create-only": {"slots": 1},
+}
+PATCHED = {
+    "/variables/create-only": {"key": "create-only", "value": "2"},
+    "/connections/create-only": {"connection_id": "create-only", "conn_type": "ftp"},
+    "/pools/create-only": {"pool": "create-only", "slots": 2, "include_deferred": False},
+    DAG: {"is_paused": True},
+}
+CREATE = {"If-None-Match": "*"}
+DOCUMENT = contract.load("openapi.yaml")
+CHANGES = [entry for entry in contract.operations(DOCUMENT) if entry.method in ("PUT", "PATCH", "DELETE")]
+
+
+def create_only_at_once(rest, replicas=8):
+    """Create an object by many concurrent calls: one creates it."""
+    for number, (path, body) in enumerate(REPLACED.items()):
+        with ThreadPoolExecutor(replicas) as pool:
+            answers = list(
+                pool.map(lambda _, at=path, to=body: rest.put(at, json=to, headers=CREATE), range(replicas))
+            )
+        found = sorted(answer.status_code for answer in answers)
+        assert found == [200, *[412] * (replicas - 1)], number
+
+
+@pytest.mark.usefixtures("restored_database")
+class TestIfNoneMatchOfChanges:
+    @pytest.mark.parametrize(("path", "body"), REPLACED.items())
+    def test_a_star_creates_and_never_replaces(self, rest, path, body):
+        made = rest.put(path, json=body, headers=CREATE)
+        assert made.status_code == 200, made.text
+        again = rest.put(path, json={**body, "description": "Another."}, headers=CREATE)
+        assert (again.status_code, again.json()["type"].rpartition(":")[2]) == (412, "object-exists")
+        assert rest.get(path).headers["etag"] == made.headers["etag"]
+        # A star that must match contradicts one that must not.
+        both = {"If-Match": "*", **CREATE}
+        assert rest.put(path, json=body, headers=both).status_code == 412
+        assert rest.put(f"{path}-2", json=body, headers=both).status_code == 412
+        assert rest.put(path, json=body, role="viewer", headers=CREATE).status_code == 403
+
+    @pytest.mark.parametrize(("path", "body"), PATCHED.items())
+    def test_a_star_keeps_what_exists_from_other_changes(self, rest, path, body):
+        rest.put(path, json=REPLACED.get(path))
+        before = tag_of(rest, path)
+        for method, sent in (("PATCH", body), ("DELETE", None)):
+            answer = rest.request(method, path, json=sent, headers=CREATE)
+            assert answer.status_code == 412, answer.text
+        assert tag_of(rest, path) == before
+        rest.delete(path)
+        assert rest.patch(path, json=body, headers=CREATE).status_code == 404
+        assert rest.delete(path, headers=CREATE).status_code == 404
+
+    @pytest.mark.parametrize("operation", CHANGES, ids=lambda operation: operation.operation_id)
+    def test_no_change_accepts_a_tag(self, rest, operation):
+        call = calls.plainest(DOCUMENT, operation)
+        for value in ('"a-b"', 'W/"a-b"', "a", "", '*, "a-b"'):
+            headers = {"If-None-Match": value}
+            answer = rest.request(operation.method, call.path, headers=headers, **call.options())
+            # An operation that is switched off is forbidden whatever its arguments.
+            if answer.status_code != 403 or not any("switch" in rule for rule in operation.access):
+                assert answer.status_code == 400, value
+                assert "If-None-Match" in answer.json()["detail"]
+
+    def test_a_change_that_never_creates_accepts_no_star_without_if_match(self, rest, new_run):
+        answer = rest.patch(new_run().path, json={"note": "a"}, headers=CREATE)
+        assert answer.status_code == 400
+        assert "does not support it" in answer.json()["detail"]
+
+    def test_one_of_many_creates_on_sqlite(self, rest):
+        create_only_at_once(rest)
+
+
+class TestCreateOnlyOnPostgresql:
+    @pytest.mark.postgres
+    def test_one_of_many_creates(self, rest):
+        create_only_at_once(rest)
 
 
 class TestTags:

@@ -13,7 +13,7 @@ from airflow_rest_api.services.deployments.content import Content
 from airflow_rest_api.services.deployments.deployed_paths import Place
 from airflow_rest_api.services.deployments.deployment_rows import Order
 from airflow_rest_api.services.files.durable_file import FileExists
-from airflow_rest_api.services.states import Precondition
+from airflow_rest_api.services.states import UNCONDITIONAL, Precondition
 
 
 class FileChanged(errors.PreconditionFailed):
@@ -26,6 +26,15 @@ class FileChanged(errors.PreconditionFailed):
             f"'{path}' is not in the state that If-Match names; read its source again, and decide anew.",
             path=path,
         )
+
+
+class PathTaken(errors.PreconditionFailed):
+    """The path holds a file or a folder, and the caller wanted to create it."""
+
+    title = "The path is taken"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"'{path}' exists, and `If-None-Match: *` requires that it does not.", path=path)
 
 
 class NoLongerCurrent(errors.Conflict):
@@ -45,19 +54,24 @@ class NoLongerCurrent(errors.Conflict):
 class Expectation:
     """What a caller expects to find at the path, asked while the place is claimed; by default nothing at all."""
 
-    def __init__(self, *, force: bool = False, precondition: Precondition | None = None) -> None:
-        """Take whether anything may be replaced (``force``), and the file's state that `If-Match` names."""
+    def __init__(self, *, force: bool = False, precondition: Precondition = UNCONDITIONAL) -> None:
+        """Take whether anything may be replaced (``force``), and what `If-Match` and `If-None-Match` require."""
         self._force = force
         self._precondition = precondition
 
     def require(self, session: Session, order: Order, before: Content | None) -> None:
-        """Raise `FileExists` or `FileChanged` unless the path holds what was expected, or what is to be put there."""
-        asked = self._precondition
-        if asked is not None and (asked or asked.anything):
-            if before is None or (asked and not _is_in_state(asked, order.place, before)):
-                raise FileChanged(order.place.path)
-        elif before is not None and not self._force and not equal(before, order.content):
-            raise FileExists(order.place.path)
+        """Raise `FileExists`, `FileChanged` or `PathTaken` unless the path holds the expected or the new content."""
+        asked, path = self._precondition, order.place.path
+        if before is None:
+            if asked.present:
+                raise FileChanged(path)
+        elif asked.absent:
+            raise PathTaken(path)
+        elif asked:
+            if not _is_in_state(asked, order.place, before):
+                raise FileChanged(path)
+        elif not (asked.present or self._force or equal(before, order.content)):
+            raise FileExists(path)
 
 
 class StillCurrent(Expectation):

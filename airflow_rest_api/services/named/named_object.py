@@ -134,7 +134,7 @@ def put(noun: Noun[Model], name: str, *, body: Fields, precondition: Preconditio
             precondition.require(noun.state(found))
             changed(noun, session, found, {**noun.defaults, **body})
             return stated(noun, session, found)
-        if precondition or precondition.anything:
+        if precondition.present:
             raise NothingToReplace(noun.word, name)
         if not may_create:
             raise CreationDenied(noun.word, name)
