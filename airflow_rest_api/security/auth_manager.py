@@ -29,7 +29,7 @@ from airflow.models.revoked_token import RevokedToken
 from airflow.utils.session import create_session
 
 from airflow_rest_api.security import fab_decoy
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import database, errors
 from airflow_rest_api.services.token_refusals import TokenExpired, TokenInvalid, UserGone
 from airflow_rest_api.settings import SettingsError
 
@@ -80,11 +80,12 @@ def start(*, standalone: bool) -> None:
 
 
 def ask(question: Callable[..., Answer], **details: Any) -> Answer:
-    """Put a question to the auth manager, outside of our own Flask request.
+    """Call the auth manager outside of our own Flask request. Raises `DatabaseUnavailable`.
 
     Flask-AppBuilder looks for the current Flask application and its session, and would take ours for its own.
     """
-    return Context().run(partial(question, **details))
+    with database.failures_translated():
+        return Context().run(partial(question, **details))
 
 
 def manager() -> BaseAuthManager[Any]:
@@ -153,7 +154,7 @@ def _digest(password: str) -> bytes:
 
 def _fab_login(username: str, password: str, provider: str) -> Any:
     fab: Any = manager()
-    if provider == "ldap" and not _fab_has_ldap(fab):
+    if provider == "ldap" and not fab_has_ldap():
         raise LoginNotSupported("The provider 'ldap' is not configured in Flask-AppBuilder.")
     credentials = {"username": username, "password": password}
     user = ask(_fab_user_of, fab=fab, credentials=credentials)
@@ -198,7 +199,7 @@ def _fab_account(fab: Any, username: str) -> str | None:
 
 def fab_has_ldap() -> bool:
     """Tell whether Flask-AppBuilder asks a directory for passwords."""
-    return _fab_has_ldap(manager())
+    return ask(_fab_has_ldap, fab=manager())
 
 
 @contextmanager
@@ -219,7 +220,10 @@ def _fab_has_ldap(fab: Any) -> bool:
 
 
 def _fab_application(fab: Any) -> Any:
-    """Return the Flask application that Flask-AppBuilder lives in; Airflow's API server has made one."""
+    """Return Flask-AppBuilder's Flask application. Airflow's API server has built it; standalone the first call does.
+
+    Flask-AppBuilder must not find our application here, so this is called through `ask`.
+    """
     with _FAB_LOCK:
         if getattr(fab, "flask_app", None) is None:
             from airflow.providers.fab.www.app import create_app
@@ -301,13 +305,15 @@ def _fab_user(username: str) -> Any | None:
 def _forget_user(user_id: Any) -> None:
     """Let Flask-AppBuilder's manager read this user anew: it remembers users for `[fab] cache_ttl`, half a minute.
 
-    A role that was taken away, or a user who was deactivated, must not go on for that long.
+    A role that was taken away, or a user who was deactivated, must not go on for that long. The id may come from a
+    token that is not verified yet, so it can be any JSON value.
     """
     remembered = getattr(manager(), "cache", None)
-    if is_fab() and remembered is not None and str(user_id).isdigit():
-        # Another thread may take it away at the same time.
-        with suppress(KeyError):
-            remembered.pop(int(user_id), None)
+    if not is_fab() or remembered is None:
+        return
+    # KeyError: another thread has removed the user at the same time.
+    with suppress(KeyError, OverflowError, TypeError, ValueError):
+        remembered.pop(int(user_id), None)
 
 
 def user_from_airflow_token(token: str) -> Any:

@@ -18,6 +18,8 @@ from airflow_rest_api.services import errors
 Result = TypeVar("Result")
 
 ATTEMPTS = 6
+# What a driver or the pool raises when the database is down, locked or has no free connection.
+_UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
 _TRANSIENT = ("locked", "deadlock", "could not serialize", "lock wait timeout")
 
 
@@ -28,6 +30,20 @@ class ChangedMeanwhile(errors.Conflict):
 
     def __init__(self) -> None:
         super().__init__("What the request is about was changed by somebody else meanwhile; try again.")
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Return whether an error means that the database is unavailable at present."""
+    return isinstance(error, _UNAVAILABLE)
+
+
+@contextmanager
+def failures_translated() -> Iterator[None]:
+    """Raise `DatabaseUnavailable` for the errors of a database that is down, locked or has no free connection."""
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        raise errors.DatabaseUnavailable from error
 
 
 @contextmanager
@@ -42,10 +58,8 @@ def unit_of_work() -> Iterator[Session]:
     `ChangedMeanwhile` where a row that is to be changed is not there any more.
     """
     try:
-        with create_session(scoped=False) as session:
+        with failures_translated(), create_session(scoped=False) as session:
             yield session
-    except (OperationalError, InterfaceError, PoolTimeout) as fault:
-        raise errors.DatabaseUnavailable from fault
     except DataError as fault:
         raise errors.ValueRejected("The database cannot hold one of the values sent.") from fault
     except IntegrityError as fault:

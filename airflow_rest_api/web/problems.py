@@ -13,7 +13,7 @@ from connexion.exceptions import ProblemException
 from starlette.exceptions import HTTPException
 
 from airflow_rest_api.legacy.failures import OldFailure
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import database, errors
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,9 @@ def _known(fault: BaseException) -> Problem | None:
         return _of_connexion(fault)
     if isinstance(fault, HTTPException):
         return of_status(fault.status_code, headers=fault.headers)
+    if database.is_unavailable(fault):
+        # Airflow and its auth manager have sessions of their own.
+        return _of_refusal(errors.DatabaseUnavailable())
     return None
 
 

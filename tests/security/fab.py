@@ -13,6 +13,8 @@ from contextlib import suppress
 from typing import Any
 from unittest import mock
 
+from tests.support import forged_tokens
+
 PASSWORD = "fab-password"
 FAKE = "AUTH_DB_FAKE_PASSWORD_HASH_CHECK"
 # Not Flask-AppBuilder's default, as where an administrator has chosen one.
@@ -189,6 +191,7 @@ def observe() -> dict[str, Any]:
     own = auth_manager.manager().generate_jwt(auth_manager.user_by_name("fab_viewer"))
     found["airflow"] = client.get("dags", headers={"Authorization": f"Bearer {own}"}).status_code
     found["header"] = client.get("dags", headers={"rest-api-plugin-http-token": "ci-token"}).status_code
+    found["forged"] = forged_tokens.statuses(client)
     found["names"] = [bool(auth_manager.user_by_name(name)) for name in ("fab_admin", "fab_gone", "ghost")]
     leaving = auth_manager.manager().generate_jwt(auth_manager.user_by_name("fab_leaving"))
     both = {"ours": tokens["fab_leaving"]["access_token"], "airflow's": leaving}

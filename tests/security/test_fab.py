@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import under_manager
+from tests.support import forged_tokens, under_manager
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,10 @@ def test_who_is_calling_and_what_they_may_are_flask_appbuilders_to_tell(found):
 
 def test_every_kind_of_token_works(found):
     assert (found["refresh"], found["airflow"], found["header"]) == (200, 200, 401)
+
+
+def test_every_forged_token_is_rejected(found):
+    assert found["forged"] == forged_tokens.REJECTED
 
 
 def test_ldap_has_to_be_configured(found):
