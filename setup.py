@@ -52,7 +52,7 @@ setup(
         "PyYAML>=6",
         "swagger-ui-bundle>=1.1",
         "tabulate>=0.9",
-        "uvicorn>=0.30",
+        "uvicorn>=0.54",
     ],
     extras_require={
         "celery": CELERY,

@@ -32,12 +32,26 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run the service on its own")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8090)
-    serve.add_argument("--workers", type=int, default=1)
+    serve.add_argument("--workers", type=_positive, default=1)
     serve.add_argument("--root-path", default="", help="the prefix that a proxy takes off")
     serve.add_argument(
         "--log-level", default="info", choices=["critical", "error", "warning", "info", "debug"]
     )
     serve.add_argument("--no-access-log", dest="access_log", action="store_false")
+    serve.add_argument(
+        "--worker-start-timeout",
+        type=_positive,
+        default=120,
+        metavar="SECONDS",
+        help="with several workers: kill one that has not started, or does not respond, for so long (120)",
+    )
+    serve.add_argument(
+        "--max-connections",
+        type=_positive,
+        default=800,
+        metavar="N",
+        help="open connections of one worker; further ones get 503 (800)",
+    )
     serve.set_defaults(run=_serve)
     document = commands.add_parser("openapi", help="print the bundled contract")
     document.add_argument("--contract", default="openapi.yaml", choices=list(contract.BASE_PATHS))
@@ -52,6 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     migrate = database.add_parser("migrate", help="bring the tables to this release's state")
     migrate.set_defaults(run=_migrate)
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -57,10 +57,11 @@ class TestServe:
         monkeypatch.setattr(server, "run", lambda options: given.append(options) or 0)
         assert cli.main(["serve"]) == 0
         words = "--host ::1 --port 1 --workers 2 --root-path /a --log-level debug --no-access-log"
+        words += " --worker-start-timeout 60 --max-connections 10"
         assert cli.main(["serve", *words.split()]) == 0
         assert given == [
-            server.Options("127.0.0.1", 8090, 1, "", "info", True),
-            server.Options("::1", 1, 2, "/a", "debug", False),
+            server.Options("127.0.0.1", 8090, 1, "", "info", True, 120, 800),
+            server.Options("::1", 1, 2, "/a", "debug", False, 60, 10),
         ]
 
     def test_a_setting_that_is_wrong_is_one_line_and_status_1(self, tmp_path):
@@ -102,7 +103,16 @@ class TestDatabase:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["db"], ["serve", "--port", "x"], ["openapi", "--format", "xml"], ["fly"]]
+    "arguments",
+    [
+        [],
+        ["db"],
+        ["serve", "--port", "x"],
+        ["serve", "--workers", "0"],
+        ["serve", "--max-connections", "many"],
+        ["openapi", "--format", "xml"],
+        ["fly"],
+    ],
 )
 def test_what_is_no_command_is_explained(arguments, capsys):
     with pytest.raises(SystemExit) as ended:

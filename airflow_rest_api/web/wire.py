@@ -15,6 +15,10 @@ from airflow_rest_api.web import exchange, headers, problems
 MAX_HEAD_BYTES = 64 * 1024
 # How long a head may take from its connection, or its first byte on one that is kept; uvicorn waits for ever.
 HEAD_SECONDS = 20.0
+# How long a client may take to read the response to what was refused here.
+LINGER_SECONDS = 1.0
+# So many connections beyond the bound are told so; the rest is closed without a response.
+_MOST_REFUSED = 100
 # An offer of another protocol within a head, with the lines that continue it.
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*", re.IGNORECASE)
 
@@ -28,15 +32,27 @@ class HttpProtocol(HttpToolsProtocol):
     """
 
     _pending = b""
+    _is_refused = False
     _reads_head = False
     _within_body = False
     _left: int | None = None
     _deadline: asyncio.TimerHandle | None = None
 
+    def __init__(self, *args: Any, most_connections: int, **options: Any) -> None:
+        """Take how many connections may be open in this process."""
+        super().__init__(*args, **options)
+        self._most_connections = most_connections
+
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait for the first head."""
+        """Begin to wait for the first head, unless too many connections are open."""
         super().connection_made(transport)
-        self._expect_head()
+        excess = len(self.connections) - self._most_connections
+        if excess <= 0:
+            self._expect_head()
+        elif excess <= _MOST_REFUSED:
+            self._refuse(503, "Too many connections are open; try again shortly.", "retry-after: 1")
+        else:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
@@ -45,6 +61,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand complete heads and whatever belongs to bodies on to the parser."""
+        if self._is_refused:
+            return
         self._pending += data
         while self._pending and (self._read_body() if self._within_body else self._read_head()):
             pass
@@ -122,7 +140,15 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer what is no HTTP as every other layer answers what it refuses."""
         self._refuse(400, "What came in is no valid HTTP request.")
 
-    def _refuse(self, status: int, detail: str) -> None:
+    def _refuse(self, status: int, detail: str, *further: str) -> None:
+        """Send an error and close the connection.
+
+        The client gets a moment to read it: a connection that is closed while data arrives is reset, and the response
+        may be lost with it.
+        """
+        self._is_refused, self._pending = True, b""
+        self._head_is_there()
+        self._abandon_request()
         request_id = exchange.new_id()
         body = problems.of_status(status, detail).body(instance="", request_id=request_id)
         head = (
@@ -131,7 +157,17 @@ class HttpProtocol(HttpToolsProtocol):
             f"content-length: {len(body)}",
             f"x-request-id: {request_id}",
             "connection: close",
+            *further,
             *(b": ".join(header).decode() for header in headers.completing(self.scheme)),
         )
         self.transport.write("\r\n".join((*head, "", "")).encode() + body)
-        self.transport.close()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _abandon_request(self) -> None:
+        """Let the request in progress, whose body is broken, see that its client is gone: it must not respond."""
+        cycle: Any = self.cycle  # None before the first request
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()

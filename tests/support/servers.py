@@ -24,6 +24,8 @@ COMMANDS = {
     "mounted": ["airflow", "api-server", "--apps", "core", "--workers", "1", "--host", "127.0.0.1", "--port"],
     "standalone": ["airflow-rest-api", "serve", "--workers", "1", "--host", "127.0.0.1", "--port"],
 }
+TWO_WORKERS = [*COMMANDS["standalone"]]
+TWO_WORKERS[TWO_WORKERS.index("--workers") + 1] = "2"
 _DYING = ["python", "-m", "tests.support.dying"]
 FAULTY_COMMANDS = {
     f"dying when {moment}": [*_DYING, moment, *COMMANDS["standalone"][1:]] for moment in dying.MOMENTS
@@ -32,11 +34,12 @@ FAULTY_COMMANDS = {
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is ready: its address and the home that it runs in."""
+    """A server that is ready: its address, the home that it runs in, and its (parent) process."""
 
     url: str
     home: Path
     log: Path
+    pid: int
 
 
 @contextmanager
@@ -49,12 +52,12 @@ def running(way: str, home: Path, **settings: str) -> Iterator[Server]:
     if not (home / "airflow.db").exists():
         template.copy_to(home)
     port, log = processes.free_port(), home / f"{way}.log"
-    program, *arguments = {**COMMANDS, **FAULTY_COMMANDS}[way]
+    program, *arguments = {**COMMANDS, **FAULTY_COMMANDS, "two workers": TWO_WORKERS}[way]
     server = processes.start([str(PROGRAMS / program), *arguments, str(port)], log, env=variables)
     try:
         url = f"http://127.0.0.1:{port}"
         _wait(url, lambda: server.poll() is None, log)
-        yield Server(url, home, log)
+        yield Server(url, home, log, server.pid)
     finally:
         processes.stop(server)
         for read in READERS:

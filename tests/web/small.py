@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 import uvicorn
 
 Address = tuple[str, int]
+Stop = Callable[[], None]
 TEXT = {"type": "string"}
 OBJECT = {"type": "object"}
 
@@ -105,33 +107,43 @@ def uvicorn_options(app: Any, **options: Any) -> dict[str, Any]:
     """What `airflow-rest-api serve` would hand to uvicorn for this application."""
     from airflow_rest_api.web import server
 
-    handed: dict[str, Any] = {}
     given = {"host": "127.0.0.1", "port": 0, "workers": 1, "root_path": "", "log_level": "critical"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server.app, "create_application", lambda **_: app)
-        patch.setattr(uvicorn, "run", lambda target, **rest: handed.update(rest, app=target))
-        assert server.run(server.Options(**{**given, "access_log": False, **options})) == 0
-    return handed
+    given |= {"access_log": False, "worker_start_timeout": 120, "max_connections": 800}
+    return server.uvicorn_options(server.Options(**{**given, **options}), app)
+
+
+def config(app: Any, **options: Any) -> uvicorn.Config:
+    """The configuration with which `airflow-rest-api serve` would serve this application."""
+    return uvicorn.Config(**uvicorn_options(app, **options))
 
 
 @contextmanager
 def serving(app: Any, **options: Any) -> Iterator[Address]:
     """Serve an application as `airflow-rest-api serve` does, in a thread, on a free port."""
-    handed = uvicorn_options(app, **options)
-    handed.pop("factory")
-    server = uvicorn.Server(uvicorn.Config(**handed))
+    with stoppable(config(app, **options)) as (address, _):
+        yield address
+
+
+@contextmanager
+def stoppable(config: uvicorn.Config) -> Iterator[tuple[Address, Stop]]:
+    """Serve in a thread, on a free port; also return the function that sends the server a SIGTERM."""
+    server = uvicorn.Server(config)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        # A server in a thread does not take the signals itself.
+        known = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, server.handle_exit)
         thread.start()
         try:
             deadline = time.monotonic() + 10
             while not server.started and time.monotonic() < deadline:
                 time.sleep(0.01)
-            yield listener.getsockname()
+            yield listener.getsockname(), lambda: signal.raise_signal(signal.SIGTERM)
         finally:
             server.should_exit = True
             thread.join()
+            signal.signal(signal.SIGTERM, known)
 
 
 class Wire:

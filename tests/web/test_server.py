@@ -46,6 +46,8 @@ def options(**changed):
         "root_path": "/x",
         "log_level": "info",
         "access_log": True,
+        "worker_start_timeout": 120,
+        "max_connections": 800,
     }
     return server.Options(**{**given, **changed})
 
