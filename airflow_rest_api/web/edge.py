@@ -13,7 +13,7 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_rest_api.security.redaction import Redactor
-from airflow_rest_api.web import exchange, headers, problems
+from airflow_rest_api.web import exchange, headers, problems, stopping
 from airflow_rest_api.web.metrics import Metrics
 
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
@@ -43,12 +43,18 @@ class Edge:
         try:
             await self._application(_as_get(scope), receive, answer.send)
         except asyncio.CancelledError:
+            # The server cancels what has not ended in time; its own response would be a text without a reason.
+            if stopping.is_stopping() and not answer.started:
+                await self._send_error(stopping.Stopping(), answer)
             raise
         except Exception as fault:
             if answer.started:
                 raise
-            problem = problems.of(fault, request_id=answer.exchange.request_id)
-            await answer.send_problem(problem, self._redactor)
+            await self._send_error(fault, answer)
+
+    async def _send_error(self, error: BaseException, answer: _Answer) -> None:
+        problem = problems.of(error, request_id=answer.exchange.request_id)
+        await answer.send_problem(problem, self._redactor)
 
 
 def _as_get(scope: Scope) -> Scope:

@@ -8,7 +8,6 @@ event loop while there is nothing; one look each second tells, for all sources o
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from starlette.types import Send
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.sources import Piece, Source
 from airflow_rest_api.web.contract import Operation
+from airflow_rest_api.web.stopping import is_stopping
 
 # The contract's word for what an operation answers to whoever follows: the media type.
 EXTENSION = "x-follows"
@@ -233,12 +233,3 @@ class _Follower:
             self._threads.start(self._followed.source.close)
         else:
             step.add_done_callback(lambda _: self._threads.start(self._followed.source.close))
-
-
-def is_stopping() -> bool:
-    """Tell whether uvicorn, which handles the signals of its process, has been told to stop.
-
-    It waits for every answer to end before it does, and tells no application: Airflow gives it two minutes.
-    """
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return bool(getattr(server, "should_exit", False))

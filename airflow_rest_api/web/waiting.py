@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -18,6 +18,7 @@ from starlette.types import Receive
 from airflow_rest_api.web.bridge import Workers, disconnected
 from airflow_rest_api.web.contract import Operation
 from airflow_rest_api.web.exchange import Exchange
+from airflow_rest_api.web.stopping import is_stopping
 
 Answer = TypeVar("Answer")
 Key = tuple[Any, ...]
@@ -58,7 +59,7 @@ class Poller:
         self._task: asyncio.Task[None] | None = None
 
     async def ended(self, what: Watched) -> None:
-        """Return when the object has come to its end."""
+        """Return when the object has ended, or the server stops."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[what].add(future)
         if self._task is None or self._task.done():
@@ -76,6 +77,9 @@ class Poller:
     async def _poll(self) -> None:
         while self._waiting:
             await asyncio.sleep(POLL_SECONDS)
+            if is_stopping():
+                self._end(list(self._waiting))
+                continue
             for (kind, terminal), found in _by_kind(self._waiting).items():
                 await self._wake(kind, terminal, found)
 
@@ -85,8 +89,11 @@ class Poller:
         except Exception:
             # The database is away: who waits is told at the end of the time, if it still is.
             return
-        for key in ended:
-            for future in self._waiting.get(found[key], ()):
+        self._end(found[key] for key in ended)
+
+    def _end(self, whats: Iterable[Watched]) -> None:
+        for what in whats:
+            for future in self._waiting.get(what, ()):
                 if not future.done():
                     future.set_result(None)
 
@@ -99,7 +106,7 @@ def _by_kind(waiting: Collection[Watched]) -> dict[tuple[str, tuple[str, ...]], 
 
 
 class Waiting:
-    """Asks again, as long as there is time and the answer tells no end."""
+    """Repeats a request until the object has ended, the time is up, or the server stops."""
 
     def __init__(self, finished: Finished, workers: Workers) -> None:
         self._finished = finished
@@ -119,6 +126,8 @@ class Waiting:
         try:
             while current.watched is not None:
                 left = begin + current.patience - asyncio.get_running_loop().time()
+                if is_stopping():
+                    left = 0.0
                 # What is put off has no answer yet, however long it took until it was.
                 if left <= 0 and current.pending is None:
                     break

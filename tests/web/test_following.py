@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from types import SimpleNamespace
 
 import pytest
@@ -27,23 +26,6 @@ def test_an_operation_that_cannot_be_followed_stops_the_start(build, definition)
     paths = {"/a": {"get": small.operation("get_a", **definition)}}
     with pytest.raises(StartError, match="'get_a' cannot be followed as"):
         build(paths, {"get_a": small.empty})
-
-
-def test_a_server_that_was_told_to_stop_is_noticed():
-    class Server:
-        should_exit = False
-
-        def handle_exit(self, *_):
-            self.should_exit = True
-
-    server, known = Server(), signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, server.handle_exit)
-    try:
-        assert not following.is_stopping()
-        signal.raise_signal(signal.SIGTERM)
-        assert following.is_stopping()
-    finally:
-        signal.signal(signal.SIGTERM, known)
 
 
 def test_only_who_asks_for_it_follows():
