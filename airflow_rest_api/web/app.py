@@ -56,6 +56,7 @@ from airflow_rest_api.web.metrics import Metrics
 from airflow_rest_api.web.pages import Pages
 from airflow_rest_api.web.paths import PathTable
 from airflow_rest_api.web.resources import Resources
+from airflow_rest_api.web.unread_bodies import UnreadBodies
 from airflow_rest_api.web.waiting import Waiting
 
 __all__ = ["StartError", "create_application", "create_mounted"]
@@ -120,7 +121,9 @@ def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
         application = LegacyRouter(OldLogin(application, successors), old_calls, around)
     documents = {stem: entry for stem, name in _SERVED.items() for entry in contracts if entry.name == name}
     served = {stem: (entry.document, entry.base_path) for stem, entry in documents.items()}
-    return Pages(application, served), lambda inner: Edge(inner, resources.metrics, resources.redactor)
+    return Pages(application, served), lambda inner: UnreadBodies(
+        Edge(inner, resources.metrics, resources.redactor)
+    )
 
 
 def _settings(faults: Faults) -> Settings:

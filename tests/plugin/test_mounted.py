@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
+import uvicorn
 
+from airflow_rest_api.web import waiting
 from tests.conftest import in_process
 from tests.support import environment
+from tests.web import small
+from tests.web.small import Wire
 
 pytestmark = pytest.mark.in_process
 
@@ -120,3 +125,37 @@ def test_a_path_before_everything_is_kept(home):
     assert below.startswith("200")
     assert plugins.startswith("200")
     assert contract.startswith("200")
+
+
+class TestOnAServer:
+    """On uvicorn with its own protocol, as `airflow api-server` runs."""
+
+    @pytest.fixture
+    def served(self, airflow):
+        config = uvicorn.Config(airflow.app, lifespan="off", log_config=None, access_log=False)
+        with small.stoppable(config) as served:
+            yield served
+
+    def test_a_response_before_the_end_of_the_body_closes_the_connection(self, served):
+        with Wire(served[0]) as wire:
+            wire.send("POST /rest_api/v1/pools HTTP/1.1", "Host: test", "Content-Length: 100", body=b"{")
+            status, headers, _ = wire.answer()
+            assert (status, headers["connection"]) == (401, "close")
+            assert wire.socket.recv(10) == b""
+
+    def test_long_polls_return_when_the_server_stops(self, served, bearer, new_run, monkeypatch):
+        known, waiters = waiting.Poller.ended, []
+
+        async def ended(self, what):
+            waiters.append(what)
+            await known(self, what)
+
+        monkeypatch.setattr(waiting.Poller, "ended", ended)
+        run = new_run("manual", state="running")
+        with Wire(served[0]) as wire:
+            bearer_line = f"Authorization: {bearer['Authorization']}"
+            wire.send(f"GET /rest_api/v1{run.path}?wait=60 HTTP/1.1", "Host: test", bearer_line)
+            assert small.until(lambda: waiters, 30)
+            served[1]()
+            status, _, body = wire.answer()
+            assert (status, json.loads(body)["state"]) == (200, "running")

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from airflow_rest_api.web import limits
+from airflow_rest_api.web import limits, unread_bodies
 from airflow_rest_api.web import wire as server_wire
 from tests.support.headers import wrong
 from tests.web import small
@@ -175,6 +175,125 @@ class TestBodies:
         time.sleep(0.1)
         wire.socket.sendall(body)
         assert refused(wire, 400)["detail"].startswith("The body is not valid JSON: unexpected content")
+
+
+GET = ["GET /rest_api/v1/things HTTP/1.1", "Host: test"]
+UNREAD = {
+    "no such address": ["POST /rest_api/v1/nothing HTTP/1.1"],
+    "no door": ["POST /elsewhere HTTP/1.1"],
+    "a method that is not served": ["DELETE /rest_api/v1/things HTTP/1.1"],
+    "a compressed body": [POST[0], "Content-Encoding: gzip"],
+    "a media type that is not read": [POST[0], "Content-Type: text/plain"],
+    "a page, which reads no body": ["GET /rest_api/v1/openapi.json HTTP/1.1"],
+    "a redirect": ["GET /rest_api/ HTTP/1.1"],
+}
+
+
+def keep_sending(wire, most=64 * KIB * KIB):
+    """Send until the server has closed the connection; return whether it did before so many bytes."""
+    piece = b"x" * 64 * KIB
+    with contextlib.suppress(ConnectionError):
+        for _ in range(most // len(piece)):
+            wire.socket.sendall(piece)
+        return False
+    return True
+
+
+class TestUnreadBodies:
+    """A response that comes before the end of the request body ends the connection."""
+
+    @pytest.fixture(autouse=True)
+    def soon(self, monkeypatch):
+        monkeypatch.setattr(limits, "BODY_SECONDS", 0.2)
+        monkeypatch.setattr(unread_bodies, "LINGER_SECONDS", 0.5)
+
+    @pytest.mark.parametrize("head", UNREAD.values(), ids=UNREAD)
+    def test_it_is_closed_whatever_the_response_is(self, wire, head):
+        wire.send(*head, "Host: test", "Content-Length: 1000", body=b"{")
+        assert wire.answer()[1]["connection"] == "close"
+        assert wire.socket.recv(10) == b""
+
+    @pytest.mark.parametrize("head", [[*POST, "Content-Length: 50000"], CHUNKED], ids=["length", "chunked"])
+    def test_a_slow_sender_is_cut_off(self, wire, head):
+        wire.send(*head, body=b"5000\r\n")
+        refused(wire, 408)
+        with pytest.raises(ConnectionError):  # noqa: PT012
+            while True:
+                wire.socket.sendall(b" ")
+                time.sleep(0.02)
+
+    @pytest.mark.parametrize("body", [b"Content-Length: 999999999", b"Transfer-Encoding: chunked"])
+    def test_a_quick_sender_is_cut_off_and_reads_the_error(self, wire, body):
+        wire.send(*POST, body.decode(), body=b"fffffff\r\n")
+        sender = threading.Thread(target=keep_sending, args=(wire, KIB * KIB * KIB))
+        sender.start()
+        assert refused(wire, 413)
+        sender.join()
+        with pytest.raises(ConnectionError):
+            wire.socket.sendall(b"x" * KIB)
+
+    def test_a_client_that_sends_before_it_reads_gets_the_error(self, wire):
+        wire.send(*POST, f"Content-Length: {8 * KIB * KIB}")
+        assert not keep_sending(wire, 8 * KIB * KIB)
+        assert refused(wire, 413)["status"] == 413
+
+    def test_a_small_body_that_is_there_costs_no_connection(self, wire):
+        for head in UNREAD.values():
+            wire.send(*head, "Host: test", "Content-Length: 2", body=b"{}")
+            assert "connection" not in wire.answer()[1]
+        wire.send(*GET)
+        assert wire.answer()[0] == 200
+
+    def test_a_client_that_waits_for_continue_is_not_asked_to_send(self, wire):
+        wire.send(
+            "POST /rest_api/v1/nothing HTTP/1.1", "Host: test", "Expect: 100-continue", "Content-Length: 2"
+        )
+        status, headers, _ = wire.answer()
+        assert (status, headers["connection"]) == (404, "close")
+
+
+class TestConnections:
+    """The number of open connections is bounded."""
+
+    @pytest.fixture
+    def address(self, monkeypatch, metadata_database):
+        monkeypatch.setattr(server_wire, "LINGER_SECONDS", 0.2)
+        paths = {"/things": {"get": operation("get_things")}}
+        app = small.application(monkeypatch, paths, {"get_things": small.empty})
+        with small.serving(app, max_connections=3) as address:
+            yield address
+
+    def test_the_next_one_is_told_and_closed(self, address):
+        with contextlib.ExitStack() as stack:
+            known = [stack.enter_context(Wire(address)) for _ in range(3)]
+            for one in known:
+                one.send(*GET)
+                assert one.answer()[0] == 200
+            with Wire(address) as further:
+                further.send(*GET)
+                problem = refused(further, 503)
+                assert problem["detail"] == "Too many connections are open; try again shortly."
+                assert further.socket.recv(10) == b""
+            known[0].send(*GET)
+            assert known[0].answer()[0] == 200
+            known[0].socket.close()
+            assert small.until(lambda: self.status(address) == 200)
+
+    @staticmethod
+    def status(address):
+        with Wire(address) as wire:
+            wire.send(*GET)
+            return wire.answer()[0]
+
+    def test_many_more_are_closed_without_a_word(self, address, monkeypatch):
+        monkeypatch.setattr(server_wire, "_MOST_REFUSED", 0)
+        with contextlib.ExitStack() as stack:
+            known = [stack.enter_context(Wire(address)) for _ in range(3)]
+            for one in known:
+                one.send(*GET)
+                assert one.answer()[0] == 200
+            with Wire(address) as further, pytest.raises((ConnectionError, EOFError)):
+                further.answer()
 
 
 class TestHeads:
