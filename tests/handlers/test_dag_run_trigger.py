@@ -165,7 +165,36 @@ class TestTriggerDagRun:
         ours, _ = parity("POST", "/dags/manual/dagRuns", json=second)
         assert ours.status_code == 409
         of_type(ours, "dag-run-already-exists")
-        assert second["dag_run_id"] in ours.json()["detail"]
+        assert f"'{first['dag_run_id']}'" in ours.json()["detail"]
+        assert ours.json()["dag_run_id"] == first["dag_run_id"]
+        assert ours.json()["conflicts"] == [{"field": same, "dag_run_id": first["dag_run_id"]}]
+
+    @pytest.mark.parametrize("params", [{}, {"dry_run": True}], ids=("trigger", "dry run"))
+    def test_a_taken_date_names_the_run_that_has_it(self, rest, params):
+        date = a_day()
+        first = rest.post("/dags/manual/dagRuns", json={"dag_run_id": an_id(), "logical_date": date}).json()
+        answer = rest.post("/dags/manual/dagRuns", json={"logical_date": date}, params=params)
+        assert answer.status_code == 409
+        assert answer.json()["dag_run_id"] == first["dag_run_id"]
+        assert answer.json()["detail"] == (
+            f"The DAG 'manual' already has a run with the logical date '{date}': '{first['dag_run_id']}'."
+        )
+
+    def test_a_conflict_with_two_runs_names_both(self, rest):
+        of_id, of_date = (
+            rest.post("/dags/manual/dagRuns", json={"dag_run_id": an_id(), "logical_date": a_day()}).json()
+            for _ in range(2)
+        )
+        body = {"dag_run_id": of_id["dag_run_id"], "logical_date": of_date["logical_date"]}
+        problem = rest.post("/dags/manual/dagRuns", json=body).json()
+        assert problem["dag_run_id"] == of_id["dag_run_id"]
+        assert problem["conflicts"] == [
+            {"field": "dag_run_id", "dag_run_id": of_id["dag_run_id"]},
+            {"field": "logical_date", "dag_run_id": of_date["dag_run_id"]},
+        ]
+        assert all(f"'{run['dag_run_id']}'" in problem["detail"] for run in (of_id, of_date))
+        kept = rest.post("/dags/manual/dagRuns", json={**body, "on_conflict": "return_existing"})
+        assert kept.json()["dag_run_id"] == of_id["dag_run_id"]
 
     def test_a_refused_run_leaves_nothing(self, rest):
         run_id = an_id()

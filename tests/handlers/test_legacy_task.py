@@ -318,7 +318,8 @@ class TestTriggerDag:
         refusals = [
             ({"run_id": "once"}, "Run id once already exists for dag id manual"),
             ({"run_id": "once", "exec_date": date}, "Run id once already exists for dag id manual"),
-            ({"run_id": "twice", "exec_date": date}, f"or one with the logical date '{date}'."),
+            ({"run_id": "twice", "exec_date": date}, f"has a run with the logical date '{date}': 'once'."),
+            ({"exec_date": date}, f"has a run with the logical date '{date}': 'once'."),
             ({"run_id": "a/b c"}, "a/b c"),
             ({"run_id": "x" * 251}, "The run_id is longer than 250 characters."),
             ({"run_id": "scheduled__x"}, "scheduled__x"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_rest_api.legacy import instants
 from airflow_rest_api.legacy.failures import Printed
-from airflow_rest_api.services import dag_run, errors, json_texts
+from airflow_rest_api.services import dag_run, json_texts
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dags import dag_start
 from airflow_rest_api.services.runs import run_dates
@@ -62,11 +62,11 @@ def _triggered(
         except DagRunAlreadyExists as fault:
             refusal = fault
             if order["dag_run_id"]:
-                _require_unknown(dag_id, run_id, caller)
+                _require_other_id(fault)
         else:
             return moment, run_id
     assert refusal is not None
-    _require_unknown(dag_id, refusal.dag_run_id, caller)
+    _require_other_id(refusal)
     raise refusal
 
 
@@ -78,12 +78,10 @@ def _require_started(dag_id: str, moment: datetime) -> None:
         )
 
 
-def _require_unknown(dag_id: str, run_id: str, caller: Caller) -> None:
-    try:
-        dag_run.get_dag_run(dag_id, run_id, caller=caller)
-    except errors.DagRunNotFound:
-        return
-    raise Printed(f"Run id {run_id} already exists for dag id {dag_id}")
+def _require_other_id(refusal: DagRunAlreadyExists) -> None:
+    """Raise the command's own error if a run has the same id; it did not check the date."""
+    if refusal.is_of_id:
+        raise Printed(f"Run id {refusal.dag_run_id} already exists for dag id {refusal.dag_id}")
 
 
 def _conf(text: str | None) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow._shared.timezones import timezone
 from airflow.models.dag import DagModel
@@ -19,9 +19,21 @@ from sqlalchemy.orm import Session
 from airflow_rest_api.services import errors, instants, retries
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dags import structure
+from airflow_rest_api.services.database import ChangedMeanwhile
+from airflow_rest_api.services.runs.dag_run_rows import RUN
 
 if TYPE_CHECKING:
     from airflow.serialization.definitions.dag import SerializedDAG
+
+
+DAG_RUN_ID, LOGICAL_DATE = "dag_run_id", "logical_date"
+
+
+class SameRun(NamedTuple):
+    """An existing run that a new run would repeat, and the ``field`` that both share."""
+
+    field: str
+    dag_run_id: str
 
 
 class DagHasImportErrors(errors.Malformed):
@@ -61,18 +73,26 @@ class DagRunRejected(errors.Malformed):
 
 
 class DagRunAlreadyExists(errors.AlreadyExists):
-    """The DAG has a run with this id or with this logical date."""
+    """The DAG has a run with this id, one with this logical date, or both."""
 
     title = "The DAG run already exists"
 
-    def __init__(self, dag_id: str, dag_run_id: str, logical_date: datetime | None) -> None:
-        date = f" or one with the logical date '{logical_date.isoformat()}'" if logical_date else ""
+    def __init__(self, dag_id: str, conflicts: Sequence[SameRun], logical_date: datetime | None) -> None:
+        """Name the existing run of each conflict; the run with the same id comes first."""
+        date = logical_date.isoformat() if logical_date else None
+        held = {
+            DAG_RUN_ID: "already has a run '{}'",
+            LOGICAL_DATE: "already has a run with the logical date '" + str(date) + "': '{}'",
+        }
+        sentence = " and ".join(held[one.field].format(one.dag_run_id) for one in conflicts)
         super().__init__(
-            f"The DAG '{dag_id}' already has a run '{dag_run_id}'{date}.",
+            f"The DAG '{dag_id}' {sentence}.",
             dag_id=dag_id,
-            dag_run_id=dag_run_id,
+            dag_run_id=conflicts[0].dag_run_id,
+            conflicts=[one._asdict() for one in conflicts],
         )
-        self.dag_id, self.dag_run_id, self.logical_date = dag_id, dag_run_id, logical_date
+        self.dag_id, self.dag_run_id = dag_id, conflicts[0].dag_run_id
+        self.is_of_id = conflicts[0].field == DAG_RUN_ID
 
 
 def triggerable(session: Session, dag_id: str) -> SerializedDAG:
@@ -88,7 +108,7 @@ def triggerable(session: Session, dag_id: str) -> SerializedDAG:
 def made(session: Session, dag: SerializedDAG, body: Mapping[str, Any], caller: Caller) -> DagRun:
     """Make a queued run of the DAG with its task instances, and with a note where one is given; commit nothing.
 
-    Raises `DataIntervalIncomplete`, `DagRunRejected` and `DagRunAlreadyExists`.
+    Raises `DataIntervalIncomplete`, `DagRunRejected` and `DagRunAlreadyExists`, which ends the transaction.
     """
     try:
         run = _create(session, dag, body, caller)
@@ -142,7 +162,22 @@ def _create(session: Session, dag: SerializedDAG, body: Mapping[str, Any], calle
             session=session,
         )
     except IntegrityError as fault:
-        raise DagRunAlreadyExists(dag.dag_id, run_id, logical_date) from fault
+        raise _conflict(session, dag.dag_id, run_id, logical_date) from fault
+
+
+def _conflict(
+    session: Session, dag_id: str, dag_run_id: str, logical_date: datetime | None
+) -> errors.Conflict:
+    """Return the error that names the existing runs; `ChangedMeanwhile` if they are gone by now."""
+    # The failed insert has ended the transaction.
+    session.rollback()
+    of_dag = select(RUN.c.run_id).where(RUN.c.dag_id == dag_id)
+    found = {
+        DAG_RUN_ID: session.scalar(of_dag.where(RUN.c.run_id == dag_run_id)),
+        LOGICAL_DATE: logical_date and session.scalar(of_dag.where(RUN.c.logical_date == logical_date)),
+    }
+    conflicts = [SameRun(field, existing) for field, existing in found.items() if existing is not None]
+    return DagRunAlreadyExists(dag_id, conflicts, logical_date) if conflicts else ChangedMeanwhile()
 
 
 def _planned_run_id() -> str | None:

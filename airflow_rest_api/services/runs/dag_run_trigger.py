@@ -55,20 +55,16 @@ def _previewed(session: Session, dag_id: str, body: Mapping[str, Any], caller: C
 
 
 def _existing(refusal: DagRunAlreadyExists) -> Entry:
-    """Return the run that stands in the way: the one with the id, or else the one with the logical date.
-
-    Raises the refusal when it is gone by now.
-    """
-    return write(lambda session: retries.done(session, _in_the_way(session, refusal)))
+    """Return the existing run that the refusal names; raise the refusal if the run is gone by now."""
+    return write(lambda session: retries.done(session, _named(session, refusal)))
 
 
-def _in_the_way(session: Session, refusal: DagRunAlreadyExists) -> Entry:
-    for same in ({"run_id": refusal.dag_run_id}, {"logical_date": refusal.logical_date}):
-        statement = select(DagRun.id).filter_by(dag_id=refusal.dag_id, **same)
-        found = session.scalar(statement) if None not in same.values() else None
-        if found is not None:
-            return selection_outcome.told(session, dag_run_rows.by_ids(session, [found])[0])
-    raise refusal
+def _named(session: Session, refusal: DagRunAlreadyExists) -> Entry:
+    statement = select(DagRun.id).filter_by(dag_id=refusal.dag_id, run_id=refusal.dag_run_id)
+    found = session.scalar(statement)
+    if found is None:
+        raise refusal
+    return selection_outcome.told(session, dag_run_rows.by_ids(session, [found])[0])
 
 
 def _trigger(
