@@ -26,6 +26,7 @@ from airflow_rest_api.legacy.usage import Usage
 from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import dag
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.dags import missing_dag
 from airflow_rest_api.services.errors import Denied
 from airflow_rest_api.settings import Settings
 from airflow_rest_api.web import exchange, limits, paths, problems
@@ -196,7 +197,7 @@ def _require_dag(call: Call, caller: Caller) -> None:
         return
     dag_id = sent.strip()
     if caller.permissions.may_dag(dag_id, "GET") and not dag.is_known(dag_id):
-        raise BadRequest(f"The DAG ID '{dag_id}' does not exist")
+        raise BadRequest(f"The DAG ID '{dag_id}' does not exist{missing_dag.because(dag_id, caller)}")
 
 
 def _no_body(receive: Receive) -> Receive:

@@ -69,7 +69,7 @@ class FileNotReadable(errors.Denied):
 def get_import_errors(*, query: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
     """List the import errors that the caller may know of."""
     scope = caller.permissions.dag_scope("GET")
-    conditions = [*listing.conditions(_FILTERS, query), _visible(scope)]
+    conditions = [*listing.conditions(_FILTERS, query), visible(scope)]
     limit, offset = listing.page_limit(query["limit"]), query["offset"]
     statement = _ERRORS.add_columns(_unreadable(scope)).where(*conditions)
     page = ordering.ordered(statement, _SORTING.keys(query["order_by"]))
@@ -96,8 +96,11 @@ def get_import_error(import_error_id: int, *, caller: Caller) -> dict[str, Any]:
     return _entry(row, withheld=False in readable)
 
 
-def _visible(scope: DagScope) -> ColumnElement[bool]:
-    """Some DAG of the file is readable, or no file of that name, in whatever bundle, has a DAG."""
+def visible(scope: DagScope) -> ColumnElement[bool]:
+    """Return the condition for errors that a caller may know of.
+
+    Some DAG of the file is readable, or no file of that name, in whatever bundle, has a DAG.
+    """
     known = exists().where(DagModel.relative_fileloc == ParseImportError.filename)
     return or_(~known, exists().where(_IN_FILE, *_within(scope)))
 

@@ -23,7 +23,8 @@ from werkzeug.routing import PathConverter
 
 from airflow_rest_api.legacy.pending import Pending
 from airflow_rest_api.security import access
-from airflow_rest_api.services import watching
+from airflow_rest_api.services import errors, watching
+from airflow_rest_api.services.dags import missing_dag
 from airflow_rest_api.services.retries import Kept
 from airflow_rest_api.services.sources import Source
 from airflow_rest_api.web import (
@@ -118,7 +119,7 @@ class Endpoint:
         given = {name: value for name, value in current.arguments.items() if name not in _OF_THE_FRAME}
         arguments = {**given, **self._wanted(current, media_type), **self._resources}
         with self._gate.recording(self._operation, current):
-            result = self._handler(**arguments)
+            result = self._handled(arguments, current)
             if followed is not None and isinstance(result, Source):
                 return self._writer.follow(
                     result, followed, partial(self._gate.admit_again, self._operation, current)
@@ -129,6 +130,14 @@ class Endpoint:
             current.patience = current.arguments.get(waiting.ARGUMENT) or 0
             answer = self._writer.write(result, media_type, current.arguments.get(preconditions.READER))
         return self._located(answer, current, result)
+
+    def _handled(self, arguments: Mapping[str, Any], current: exchange.Exchange) -> Any:
+        try:
+            return self._handler(**arguments)
+        except errors.DagNotFound as refusal:
+            if current.caller is None:
+                raise
+            raise missing_dag.explained(refusal, current.caller) from refusal
 
     def _put_off(self, current: exchange.Exchange, pending: Pending) -> flask.Response:
         """Let an answer wait; the response that stands in for it is never sent."""

@@ -11,6 +11,7 @@ from airflow_rest_api.legacy.ebay import dates
 from airflow_rest_api.legacy.failures import BadRequest, Missing
 from airflow_rest_api.services import dag_run, errors, json_texts
 from airflow_rest_api.services.caller import Caller
+from airflow_rest_api.services.dags import missing_dag
 from airflow_rest_api.services.runs import dag_run_restart
 from airflow_rest_api.services.runs.dag_run_creation import DagRunAlreadyExists
 
@@ -67,7 +68,7 @@ def run_task_instance(
     try:
         run = _triggered(dag_id, body, caller)
     except errors.DagNotFound:
-        raise Missing(f"Dag id {dag_id} not found") from None
+        raise Missing(f"Dag id {dag_id} not found{missing_dag.because(dag_id, caller)}") from None
     except (errors.AlreadyExists, errors.TaskNotFound) as refusal:
         raise _old_refusal(refusal, dag_id, run_id, caller) from None
     return call.flat(execution_date=dates.told(run["logical_date"]))
@@ -99,8 +100,8 @@ def _attempt(dag_id: str, body: Json, moment: datetime, caller: Caller) -> Json 
         return dag_run.trigger_dag_run(
             dag_id, body={**body, "logical_date": moment.isoformat()}, caller=caller
         )
-    except DagRunAlreadyExists:
-        if _exists(dag_id, body["dag_run_id"], caller):
+    except DagRunAlreadyExists as refusal:
+        if refusal.is_of_id:
             raise
         return None
 

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import errors, instants, retries
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.dags import structure
+from airflow_rest_api.services.dags import missing_dag, structure
+from airflow_rest_api.services.dags.missing_dag import Reason
 from airflow_rest_api.services.database import ChangedMeanwhile
 from airflow_rest_api.services.runs.dag_run_rows import RUN
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from airflow.serialization.definitions.dag import SerializedDAG
 
 
+_DAG = DagModel.__table__.c
 DAG_RUN_ID, LOGICAL_DATE = "dag_run_id", "logical_date"
 
 
@@ -37,14 +39,15 @@ class SameRun(NamedTuple):
 
 
 class DagHasImportErrors(errors.Malformed):
-    """The DAG's file could not be imported last time, so nobody knows what a run of it would be."""
+    """The DAG's file could not be imported last time, so Airflow does not know its current structure."""
 
     title = "The DAG has import errors"
 
-    def __init__(self, dag_id: str) -> None:
+    def __init__(self, dag_id: str, reason: Reason | None) -> None:
         super().__init__(
-            f"The DAG '{dag_id}' has import errors; it can be triggered when its file can be imported again.",
+            f"The DAG '{dag_id}' cannot be triggered: {reason.sentence if reason else 'its file has an import error.'}",
             dag_id=dag_id,
+            **(reason.members if reason else {}),
         )
 
 
@@ -95,12 +98,12 @@ class DagRunAlreadyExists(errors.AlreadyExists):
         self.is_of_id = conflicts[0].field == DAG_RUN_ID
 
 
-def triggerable(session: Session, dag_id: str) -> SerializedDAG:
+def triggerable(session: Session, dag_id: str, caller: Caller) -> SerializedDAG:
     """Return the latest version of a DAG that a run can be made of by hand; the copy is shared, not to be changed.
 
     Raises `DagNotFound`, `DagHasImportErrors` and `ManualRunsNotAllowed`.
     """
-    _require_triggerable(session, dag_id)
+    _require_triggerable(session, dag_id, caller)
     # The shared copy will do: making a run reads the DAG and sets nothing on it.
     return structure.read_latest(dag_id, session)
 
@@ -121,16 +124,14 @@ def made(session: Session, dag: SerializedDAG, body: Mapping[str, Any], caller: 
     return run
 
 
-def _require_triggerable(session: Session, dag_id: str) -> None:
-    found = session.execute(
-        select(DagModel.has_import_errors, DagModel.allowed_run_types).where(
-            DagModel.dag_id == dag_id, ~DagModel.is_stale
-        )
-    ).one_or_none()
+def _require_triggerable(session: Session, dag_id: str, caller: Caller) -> None:
+    columns = (_DAG.has_import_errors, _DAG.allowed_run_types, _DAG.bundle_name, _DAG.relative_fileloc)
+    statement = select(*columns).where(_DAG.dag_id == dag_id, ~_DAG.is_stale)
+    found = session.execute(statement).one_or_none()
     if found is None:
         raise errors.DagNotFound(dag_id)
     if found.has_import_errors:
-        raise DagHasImportErrors(dag_id)
+        raise DagHasImportErrors(dag_id, missing_dag.broken(session, found, caller))
     if found.allowed_run_types is not None and DagRunType.MANUAL not in found.allowed_run_types:
         raise ManualRunsNotAllowed(dag_id)
 
@@ -172,11 +173,11 @@ def _conflict(
     # The failed insert has ended the transaction.
     session.rollback()
     of_dag = select(RUN.c.run_id).where(RUN.c.dag_id == dag_id)
-    found = {
-        DAG_RUN_ID: session.scalar(of_dag.where(RUN.c.run_id == dag_run_id)),
-        LOGICAL_DATE: logical_date and session.scalar(of_dag.where(RUN.c.logical_date == logical_date)),
-    }
-    conflicts = [SameRun(field, existing) for field, existing in found.items() if existing is not None]
+    same = {DAG_RUN_ID: of_dag.where(RUN.c.run_id == dag_run_id)}
+    if logical_date is not None:
+        same[LOGICAL_DATE] = of_dag.where(RUN.c.logical_date == logical_date)
+    found = [(field, session.scalar(statement)) for field, statement in same.items()]
+    conflicts = [SameRun(field, existing) for field, existing in found if existing is not None]
     return DagRunAlreadyExists(dag_id, conflicts, logical_date) if conflicts else ChangedMeanwhile()
 
 

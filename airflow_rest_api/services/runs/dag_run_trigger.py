@@ -70,7 +70,7 @@ def _named(session: Session, refusal: DagRunAlreadyExists) -> Entry:
 def _trigger(
     session: Session, dag_id: str, body: Mapping[str, Any], caller: Caller
 ) -> tuple[Entry, Selection | None]:
-    dag = triggerable(session, dag_id)
+    dag = triggerable(session, dag_id, caller)
     selected = selection.of(dag, body) if selection.is_wanted(body) else None
     run = made(session, dag, body, caller)
     entry = {**dag_run_rows.by_ids(session, [run.id])[0], **_times(run)}

@@ -124,7 +124,7 @@ def _in_its_run(session: Session, run: DagRun, task_id: str, map_index: int, cal
 
 
 def _isolated(session: Session, run: DagRun, task_id: str, map_index: int, caller: Caller) -> Entry:
-    dag = dag_run_creation.triggerable(session, run.dag_id)
+    dag = dag_run_creation.triggerable(session, run.dag_id, caller)
     if dag.has_task(task_id) and map_index == -1 and dag.get_task(task_id).get_needs_expansion():
         raise MapIndexNeeded(task_id)
     selected = selection.of(dag, {"task_ids": [task_id]}, map_index if map_index >= 0 else None)
