@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.explaining import explanation_rows, holding
+from airflow_rest_api.services.explaining import date_limits, explanation_rows, holding
 from airflow_rest_api.services.explaining.explanation_rows import Held, Waiting
 from airflow_rest_api.services.explaining.explanation_slots import Slots
 from airflow_rest_api.services.explaining.explanation_states import States
@@ -28,10 +28,12 @@ Entry = dict[str, Any]
 
 # How many task instances are told about; the schema bounds them, too.
 MOST_TOLD = 1000
-NOTHING: Mapping[str, Any] = {"causes": [], "task_instances": [], "total_entries": 0, "left_out": 0}
+_NO_INSTANCES: Mapping[str, Any] = {"task_instances": [], "total_entries": 0, "left_out": 0}
 # The states in which a task is in the hands of an executor or a triggerer: pausing the DAG, say, does not stop it.
 _IN_HANDS = frozenset({"queued", "restarting", "awaiting_input", "deferred"})
 _LAST = frozenset({"no_dag_processor_alive"})
+# The scheduler queues what it has scheduled before, whatever the logical date is.
+_NOT_OF_SCHEDULED = frozenset({holding.LOGICAL_DATE_AHEAD})
 # What is said where nothing else is known to hold a task.
 NOTHING_HOLDS = "waits_for_scheduler"
 _BY_SCHEDULER = Cause(
@@ -40,22 +42,41 @@ _BY_SCHEDULER = Cause(
 
 
 def of_run(session: Session, dag_id: str, dag_run_id: str, caller: Caller) -> Entry:
-    """Return the explanation of a run, which there has to be; nothing for one that has ended."""
+    """Return the explanation of a run, which has to exist; of an ended run only why it lacks tasks."""
     run = explanation_rows.run(session, dag_id, dag_run_id)
-    if run.state in State.finished_dr_states:
-        return dict(NOTHING)
-    held = holding.of_run(session, dag_id, run.run_after, state=run.state, backfill_id=run.backfill_id)
     dag = _structure(session, dag_id, dag_run_id)
     every = explanation_rows.instances(session, dag_id, dag_run_id)
+    lacks = _lacks(dag, run, every)
+    if run.state in State.finished_dr_states:
+        return {"causes": lacks, **_NO_INSTANCES}
+    held = _held(session, dag_id, run)
     waiting = explanation_rows.waiting(every, _order(dag))
     told = waiting[:MOST_TOLD]
     explainer = _Explainer(held, States(session, dag, told), _Structure.of(session, dag, run, every, caller))
     return {
-        "causes": [cause.entry() for cause in held],
+        "causes": [*lacks, *(cause.entry() for cause in held)],
         "task_instances": [explainer.entry(one) for one in told],
         "total_entries": len(waiting),
         "left_out": len(waiting) - len(told),
     }
+
+
+def _held(session: Session, dag_id: str, run: Held) -> list[Cause]:
+    return holding.of_run(
+        session,
+        dag_id,
+        run.run_after,
+        state=run.state,
+        backfill_id=run.backfill_id,
+        logical_date=run.logical_date,
+    )
+
+
+def _lacks(dag: SerializedDAG | None, run: Held, every: Sequence[Waiting]) -> list[Entry]:
+    if dag is None:
+        return []
+    present = {one.task_id for one in every}
+    return [cause.entry() for cause in date_limits.causes(dag, run.logical_date, run.run_type, present)]
 
 
 def _structure(session: Session, dag_id: str, dag_run_id: str) -> SerializedDAG | None:
@@ -138,6 +159,7 @@ class _Explainer:
             return own + [cause for cause in self.held if cause.code == "no_scheduler_alive"]
         if self.structure is not None:
             own += self.structure.causes(waiting)
-        first = [cause for cause in self.held if cause.code not in _LAST]
+        passed_over = _LAST | _NOT_OF_SCHEDULED if waiting.state == "scheduled" else _LAST
+        first = [cause for cause in self.held if cause.code not in passed_over]
         last = [cause for cause in self.held if cause.code in _LAST]
         return [*first, *own, *last] if first or own else [_BY_SCHEDULER, *last]

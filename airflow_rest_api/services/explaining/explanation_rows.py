@@ -63,6 +63,8 @@ class Held(NamedTuple):
     state: str
     run_after: datetime
     backfill_id: int | None
+    logical_date: datetime | None
+    run_type: str
 
 
 _COLUMNS = (
@@ -84,10 +86,10 @@ _COLUMNS = (
 
 def run(session: Session, dag_id: str, dag_run_id: str) -> Held:
     """Return the run, which there has to be."""
+    of_run = (_RUN.id, _RUN.run_id, _RUN.state, _RUN.run_after, _RUN.backfill_id)
+    further = (_RUN.logical_date, _RUN.run_type)
     row = session.execute(
-        select(_RUN.id, _RUN.run_id, _RUN.state, _RUN.run_after, _RUN.backfill_id).where(
-            _RUN.dag_id == dag_id, _RUN.run_id == dag_run_id
-        )
+        select(*of_run, *further).where(_RUN.dag_id == dag_id, _RUN.run_id == dag_run_id)
     ).one()
     return Held._make(row)
 

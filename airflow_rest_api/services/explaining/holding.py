@@ -25,6 +25,7 @@ from airflow_rest_api.services.jobs import Heartbeat
 _DAG = DagModel.__table__.c
 _RUN = DagRun.__table__.c
 _BACKFILL = Backfill.__table__.c
+LOGICAL_DATE_AHEAD = "logical_date_lies_ahead"
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,11 @@ def of_run(
     *,
     state: str = DagRunState.QUEUED,
     backfill_id: int | None = None,
+    logical_date: datetime | None = None,
 ) -> list[Cause]:
     """Return all that holds back a run that is in ``state``, or would be; the most likely cause comes first."""
     heartbeats = jobs.youngest(session)
-    causes = [*_scheduler(heartbeats), *_dag(session, dag_id), *_time(run_after)]
+    causes = [*_scheduler(heartbeats), *_dag(session, dag_id), *_time(run_after), *_future(logical_date)]
     if state == DagRunState.QUEUED:
         causes += _active_runs(session, dag_id, backfill_id)
     return [*causes, *_dag_processor(heartbeats)]
@@ -109,6 +111,16 @@ def _time(run_after: datetime) -> Iterator[Cause]:
             "run_after_lies_ahead",
             f"The run may not go on before {run_after.isoformat()}.",
             until=run_after,
+        )
+
+
+def _future(logical_date: datetime | None) -> Iterator[Cause]:
+    """Yield the logical date if it is in the future: the scheduler logs an error and leaves such a run alone."""
+    if logical_date is not None and logical_date > timezone.utcnow():
+        yield Cause(
+            LOGICAL_DATE_AHEAD,
+            f"The logical date {logical_date.isoformat()} is in the future. Airflow schedules no task before it.",
+            until=logical_date,
         )
 
 

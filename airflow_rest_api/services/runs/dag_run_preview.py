@@ -12,7 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.services.dags import structure
-from airflow_rest_api.services.explaining import holding
+from airflow_rest_api.services.explaining import date_limits, holding
+from airflow_rest_api.services.explaining.holding import Cause
 from airflow_rest_api.services.runs import selection
 from airflow_rest_api.services.runs.dag_run_rows import Entry
 from airflow_rest_api.services.runs.selection import Selection
@@ -32,13 +33,20 @@ def of(session: Session, entry: Entry, selected: Selection | None) -> dict[str, 
     runs = [instance for instance in instances if instance.task_id in task_ids]
     return {
         "task_instances": len(instances),
-        "held_back_by": [
-            cause.code for cause in holding.of_run(session, entry["dag_id"], entry["run_after"])
-        ],
+        "held_back_by": [cause.code for cause in _causes(session, entry, dag, instances)],
         "starts_after": entry["run_after"],
         "waits_for_previous_run": sorted(set(_held_by_the_past(session, dag, runs))),
         **(selection.marks(selected) if selected else {}),
     }
+
+
+def _causes(
+    session: Session, entry: Entry, dag: SerializedDAG, instances: list[TaskInstance]
+) -> Iterator[Cause]:
+    present = {instance.task_id for instance in instances}
+    logical_date = entry["logical_date"]
+    yield from date_limits.causes(dag, logical_date, entry["run_type"], present)
+    yield from holding.of_run(session, entry["dag_id"], entry["run_after"], logical_date=logical_date)
 
 
 def _held_by_the_past(session: Session, dag: SerializedDAG, instances: list[TaskInstance]) -> Iterator[str]:

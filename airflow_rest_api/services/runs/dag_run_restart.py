@@ -124,7 +124,14 @@ def restart_failed_tasks(
 
 def _previewed(session: Session, restarted: Restarted) -> Entry:
     run = restarted.run
-    causes = holding.of_run(session, run.dag_id, run.run_after, state=run.state, backfill_id=run.backfill_id)
+    causes = holding.of_run(
+        session,
+        run.dag_id,
+        run.run_after,
+        state=run.state,
+        backfill_id=run.backfill_id,
+        logical_date=run.logical_date,
+    )
     return {**_answer(restarted), "preview": {"held_back_by": [cause.code for cause in causes]}}
 
 
