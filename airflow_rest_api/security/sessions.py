@@ -76,7 +76,8 @@ class Sessions:
 
     def refresh(self, bearer: str | None, body: dict[str, Any]) -> dict[str, str]:
         """Spend a refresh token; return a new access token and the successor. Raises `InvalidRefreshToken`."""
-        token = bearer or body.get("refresh_token")
+        # Generated clients send the access token that they are configured with as the bearer token.
+        token = body.get("refresh_token") or bearer
         if not token:
             raise RefreshTokenMissing
         successor = self._refresh_tokens.rotate(token)

@@ -45,16 +45,14 @@ def security_map(authenticator: Authenticator, workers: Workers, header_name: st
         current.identify_again = partial(_again, authenticator, credentials)
         return {"sub": caller}
 
-    async def hand_over(request: ConnexionRequest) -> Any:
-        credentials = presented(request.scope["headers"], header_name)
-        exchange.of(request.scope).bearer = credentials.bearer
-        return NO_VALUE if credentials.bearer is None else {"sub": None}
+    async def leave(_: ConnexionRequest) -> Any:
+        return NO_VALUE
 
     class BearerHandler(AbstractSecurityHandler):
         """Bearer tokens; an opaque one is a refresh token, which its operation checks itself."""
 
         def get_fn(self, security_scheme: dict[str, Any], required_scopes: list[str]) -> Check:
-            return hand_over if security_scheme.get("bearerFormat") == OPAQUE else identify
+            return leave if security_scheme.get("bearerFormat") == OPAQUE else identify
 
     class HeaderHandler(AbstractSecurityHandler):
         """The header token."""

@@ -54,7 +54,6 @@ class Exchange:
     # An old call, and what makes its answer when it has waited.
     call: Call | None = None
     pending: Pending | None = None
-    bearer: str | None = field(default=None, repr=False)
     identify_again: Callable[[], Caller] | None = field(default=None, repr=False)
     closing: ExitStack = field(default_factory=ExitStack, repr=False)
 

@@ -23,6 +23,7 @@ from werkzeug.routing import PathConverter
 
 from airflow_rest_api.legacy.pending import Pending
 from airflow_rest_api.security import access
+from airflow_rest_api.security.authentication import presented
 from airflow_rest_api.services import errors, watching
 from airflow_rest_api.services.dags import missing_dag
 from airflow_rest_api.services.retries import Kept
@@ -169,11 +170,12 @@ class Endpoint:
         return answer
 
     def _wanted(self, current: exchange.Exchange, media_type: str | None) -> dict[str, Any]:
+        headers = flask.request.environ["asgi.scope"]["headers"]
         known = {
             "body": current.body,
             "caller": current.caller,
             "media_type": media_type,
-            "bearer": current.bearer,
+            "bearer": presented(headers, None).bearer if "bearer" in self._extras else None,
             "client": current.client,
             "call": current.call,
             "precondition": self._writer.expected(

@@ -13,8 +13,11 @@ from dateutil import parser
 _ANNOTATIONS = frozenset(
     {"example", "examples", "description", "title", "default", "deprecated", "externalDocs"}
 )
+# A further schema that values have to fit, for what generators of clients cannot express.
+_CONSTRAINTS = "x-constraints"
 _COMPONENT = "#/components/schemas/"
 _MAPS_OF_SCHEMAS = frozenset({"properties", "patternProperties", "definitions"})
+_UNFIT = "The value does not fit the schema."
 # PostgreSQL's texts cannot hold it, and its driver says so by an error that is none of the database's.
 NO_NUL = "Must not contain the character NUL."
 
@@ -27,12 +30,21 @@ def clean(name: str) -> str:
 
 
 def to_json_schema(node: Any) -> Any:
-    """Turn an OpenAPI 3.0 schema into JSON Schema draft 4: `nullable` becomes a type, annotations go."""
+    """Turn an OpenAPI 3.0 schema into JSON Schema draft 4: `nullable` becomes a type, annotations go.
+
+    `x-constraints` becomes one more entry of `allOf`.
+    """
     if isinstance(node, list):
         return [to_json_schema(entry) for entry in node]
     if not isinstance(node, Mapping):
         return node
-    schema = {key: _converted(key, value) for key, value in node.items() if key not in _ANNOTATIONS}
+    schema = {
+        key: _converted(key, value)
+        for key, value in node.items()
+        if key not in _ANNOTATIONS and key != _CONSTRAINTS
+    }
+    if _CONSTRAINTS in node:
+        schema["allOf"] = [*schema.get("allOf", []), to_json_schema(node[_CONSTRAINTS])]
     if schema.pop("nullable", False) and "type" in schema:
         schema["type"] = [schema["type"], "null"]
         if "enum" in schema:
@@ -168,7 +180,7 @@ def _described(error: jsonschema_rs.ValidationError, pointer: str) -> tuple[str,
     if name == "required":
         return f"{pointer}/{_escaped(str(facts['property']))}", "The field is required."
     sentence = _SENTENCES.get(name)
-    return pointer, sentence(facts) if sentence else "The value does not fit the schema."
+    return pointer, sentence(facts) if sentence else _UNFIT
 
 
 def _types(facts: Mapping[str, Any]) -> str:
@@ -180,10 +192,25 @@ def _word(option: Any) -> str:
     return "null" if option is None else str(option)
 
 
+def _alternatives(facts: Mapping[str, Any]) -> str:
+    """Name the fields of which an object needs one, where that is what the alternatives require."""
+    kinds = [error.kind for errors in facts["context"] for error in errors]
+    if not kinds or any(kind.name != "required" for kind in kinds):
+        return _UNFIT
+    fields = dict.fromkeys(str(kind.as_dict()["property"]) for kind in kinds)
+    return f"Needs one of the fields {', '.join(fields)}."
+
+
+def _excluded(facts: Mapping[str, Any]) -> str:
+    fields = facts["schema"].get("required")
+    if fields:
+        return f"Must not have the fields {' and '.join(fields)} together."
+    return "The operation does not support it. Leave it out."
+
+
 _SENTENCES: dict[str, Any] = {
     "type": _types,
     "enum": lambda facts: f"Must be one of {', '.join(_word(option) for option in facts['options'])}.",
-    "not": lambda _: "The operation does not support it. Leave it out.",
     "format": lambda facts: f"Must be a {facts['format']}.",
     "pattern": lambda facts: f"Must match {facts['pattern']}.",
     "minLength": lambda facts: f"Must have at least {facts['limit']} characters.",
@@ -196,5 +223,8 @@ _SENTENCES: dict[str, Any] = {
     "maxItems": lambda facts: f"Must have at most {facts['limit']} entries.",
     "minProperties": lambda facts: f"Must have at least {facts['limit']} fields.",
     "maxProperties": lambda facts: f"Must have at most {facts['limit']} fields.",
+    "anyOf": _alternatives,
+    "oneOf": _alternatives,
+    "not": _excluded,
     "uniqueItems": lambda facts: "Must not have an entry twice.",
 }

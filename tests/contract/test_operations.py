@@ -387,7 +387,10 @@ def unbounded(
         yield from unbounded(document, schema["items"], f"{place}[]", seen)
     for name, entry in schema.get("properties", {}).items():
         yield from unbounded(document, entry, f"{place}.{name}", seen)
-    for entry in (entry for word in ("oneOf", "anyOf", "allOf") for entry in schema.get(word, [])):
+    further = [entry for word in ("oneOf", "anyOf", "allOf") for entry in schema.get(word, [])]
+    if "x-constraints" in schema and "type" not in schema:
+        further.append(schema["x-constraints"])
+    for entry in further:
         yield from unbounded(document, entry, place, seen)
 
 
@@ -414,7 +417,7 @@ def without_required(
         place = schema["$ref"].rpartition("/")[2]
         seen |= {schema["$ref"]}
         schema = contract.dereference(document, schema)
-    if schema.get("properties") and not schema.get("required"):
+    if schema.get("properties") and not schema.get("required") and "x-constraints" not in schema:
         yield place
     if "items" in schema:
         yield from without_required(document, schema["items"], f"{place}[]", seen)

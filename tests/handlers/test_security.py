@@ -71,6 +71,19 @@ class TestRefreshToken:
         assert second.json().keys() == first.keys()
         assert not set(second.json().values()) & set(first.values())
 
+    def test_the_token_in_the_body_wins(self, rest):
+        first = rest.post("/security/login", role=None, json=credentials("op", refresh=True)).json()
+        headers = {"Authorization": f"Bearer {first['access_token']}"}
+        body = {"refresh_token": first["refresh_token"]}
+        second = rest.post("/security/refresh", role=None, headers=headers, json=body)
+        assert second.status_code == 200
+        assert second.json().keys() == first.keys()
+
+    @pytest.mark.parametrize("authorization", ["Basic b3A6b3A=", "Bearer", "Bearer "])
+    def test_another_authorization_is_refused(self, rest, authorization):
+        response = rest.post("/security/refresh", role=None, headers={"Authorization": authorization})
+        assert response.status_code == 401
+
     def test_an_unknown_token_is_refused(self, rest):
         response = rest.post("/security/refresh", role=None, json={"refresh_token": "unknown"})
         assert response.status_code == 401
