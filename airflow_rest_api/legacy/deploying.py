@@ -149,6 +149,9 @@ def _unserved(entry: Json, manner: Manner) -> str | None:
         return None
     if entry["state"] in rows.UNFINISHED:
         return f"Airflow does not serve it yet; the deployment '{entry['deployment_id']}' goes on."
+    if entry["state"] == rows.SUPERSEDED:
+        newer = entry["superseded_by"]
+        raise Failed(f"{manner.failed}: the deployment '{newer}' replaced the file before Airflow served it")
     raise Failed(f"{manner.failed}: {told(entry['errors'])}")
 
 

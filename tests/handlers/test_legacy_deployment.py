@@ -20,6 +20,7 @@ from airflow_rest_api.web import contract, sinks
 from tests.support import deployments, parser, work
 from tests.support.deployments import dag_file, processed
 from tests.support.old_calls import OldCalls
+from tests.support.old_running import until
 
 pytestmark = [
     pytest.mark.in_process,
@@ -193,6 +194,15 @@ class TestDeployDag:
             unserved = f"Airflow does not serve it yet; the deployment '{newest['deployment_id']}' goes on."
             expected = f"{module(folder)}. {unserved}" if door == "ebay" else (FILE_STORAGE, unserved)
             assert (answer, newest["state"]) == (expected, "stored")
+
+    def test_a_newer_deployment_of_the_file_ends_the_wait(self, deploy, able, folder):
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(deploy, "ebay", dag_file("first"))
+            until((folder / "etl.py").exists)
+            form = {"dag_file": ("etl.py", dag_file("second")), "force": (None, "true")}
+            newer = able.post("/deployments", files=form).json()["deployment_id"]
+            sentence = f"the deployment '{newer}' replaced the file before Airflow served it"
+            assert told(answer.result(), 500) == f"Failed to get dag_file: {sentence}"
 
     @pytest.mark.parametrize("door", DOORS)
     def test_a_file_may_be_too_large_or_empty(self, deploy, folder, door):

@@ -161,6 +161,64 @@ class TestLive:
         look()
         assert found(new).state == "live"
 
+    def test_a_renamed_dag_id_is_stale_when_it_is_live(self, folder, dag_id, parse):
+        deployed(dag_id)
+        parse("etl.py")
+        look()
+        renamed = f"{dag_id}_renamed"
+        new = store(order("etl.py", Content.of_file(dag_file(renamed)), {renamed: "etl.py"}))
+        look()
+        assert of_dag(dag_id, "is_stale") == (False,), "still served"
+        parse("etl.py")
+        look()
+        assert found(new["deployment_id"]).state == "live"
+        assert of_dag(dag_id, "is_stale") == (True,)
+        assert of_dag(renamed, "is_stale") == (False,)
+
+    def test_a_rollback_retires_the_ids_that_it_undoes(self, folder, dag_id, parse):
+        for one in (dag_id, renamed := f"{dag_id}_renamed"):
+            new = deployed(one)
+            parse("etl.py")
+            look()
+        content = Content.of_file(dag_file(dag_id))
+        back = store(order("etl.py", content, {dag_id: "etl.py"}, rollback_of=new))
+        parse("etl.py")
+        look()
+        assert found(back["deployment_id"]).state == "live"
+        assert (of_dag(dag_id, "is_stale"), of_dag(renamed, "is_stale")) == ((False,), (True,))
+
+    def test_ids_of_files_that_a_folder_lost_are_stale_when_it_is_live(self, folder, dag_id, parse):
+        dags = {f"{dag_id}_1": "pack/one.py", f"{dag_id}_2": "pack/two.py"}
+        files = {path.removeprefix("pack/"): dag_file(one) for one, path in dags.items()}
+        store(order("pack", Content.of_files(files), dags))
+        for path in dags.values():
+            parse(path)
+        look()
+        kept = {"one.py": dag_file(f"{dag_id}_1", 2)}
+        new = store(order("pack", Content.of_files(kept), {f"{dag_id}_1": "pack/one.py"}))
+        parse("pack/one.py")
+        look()
+        assert found(new["deployment_id"]).state == "live"
+        assert of_dag(f"{dag_id}_1", "is_stale") == (False,)
+        assert of_dag(f"{dag_id}_2", "is_stale") == (True,)
+
+    def test_ids_are_stale_when_a_file_without_dags_replaces_theirs(self, folder, dag_id, parse):
+        deployed(dag_id)
+        parse("etl.py")
+        look()
+        new = store(order("etl.py", Content.of_file(b"# no DAG any more\n")))
+        assert new["state"] == "live"
+        assert of_dag(dag_id, "is_stale") == (True,)
+
+    def test_a_dag_that_only_airflow_finds_is_not_retired(self, folder, dag_id, parse):
+        """The sandbox does not know the environment on which a file may make its DAGs depend."""
+        both = dag_file(dag_id) + dag_file(f"{dag_id}_2")
+        new = store(order("etl.py", Content.of_file(both), {dag_id: "etl.py"}))["deployment_id"]
+        parse("etl.py")
+        look()
+        assert found(new).state == "live"
+        assert of_dag(f"{dag_id}_2", "is_stale") == (False,)
+
     def test_what_was_removed_is_gone_when_airflow_says_so(self, folder, dag_id, parse):
         deployed(dag_id)
         parse("etl.py")
@@ -194,6 +252,16 @@ class TestBroken:
         assert current("etl.py") == first
         parse("etl.py")
         assert of_dag(dag_id, "is_stale", "has_import_errors") == (False, False)
+
+    def test_ids_that_the_undone_content_brought_are_stale(self, folder, dag_id, parse):
+        dags = {f"{dag_id}_1": "pack/one.py", f"{dag_id}_2": "pack/two.py"}
+        files = {"one.py": dag_file(f"{dag_id}_1"), "two.py": BROKEN}
+        new = store(order("pack", Content.of_files(files), dags))["deployment_id"]
+        parse("pack/one.py")
+        parse("pack/two.py")
+        look()
+        assert found(new).state == "rolled_back"
+        assert of_dag(f"{dag_id}_1", "is_stale") == (True,)
 
     def test_a_first_deployment_is_removed(self, folder, dag_id, parse):
         broken = store(order("etl.py", Content.of_file(BROKEN), {dag_id: "etl.py"}))["deployment_id"]

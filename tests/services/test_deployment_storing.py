@@ -107,6 +107,7 @@ class TestStore:
             "previous_deployment_id": None,
             "rollback_of": None,
             "rolled_back_by": None,
+            "superseded_by": None,
             "is_current": True,
         }
         assert (folder / "team/etl.py").read_bytes() == content.data
@@ -135,8 +136,18 @@ class TestStore:
         ]
         assert answers[2]["previous_sha256"] == contents[1].sha256
         states = [found(one["deployment_id"]).state for one in answers]
-        assert states == ["failed", "failed", "stored"]
-        assert found(answers[0]["deployment_id"]).errors[0]["kind"] == "superseded"
+        assert states == ["superseded", "superseded", "stored"]
+
+    def test_a_deployment_that_was_replaced_before_it_was_live_names_the_newer_one(self, folder, dag_id):
+        content = Content.of_file(dag_file(dag_id))
+        first = store(order("etl.py", content, {dag_id: "etl.py"}))["deployment_id"]
+        second = store(order("etl.py", Content.of_file(dag_file(dag_id, 2)), {dag_id: "etl.py"}))
+        row = found(first)
+        entry = deployment_rows.entry(row, is_current=False)
+        assert (entry["state"], entry["superseded_by"]) == ("superseded", second["deployment_id"])
+        assert (entry["errors"], entry["steps"][-1]["state"]) == ([], "superseded")
+        assert row.ended_at is not None
+        assert second["superseded_by"] is None
 
     def test_contents_are_kept_for_the_newest_ten(self, folder):
         ids = [
@@ -278,7 +289,7 @@ class TestAfterADeath:
         second = store(order("etl.py", Content.of_file(b"x = 1\n")))
         assert second["previous_deployment_id"] == new
         assert second["previous_sha256"] == content.sha256
-        assert [step["state"] for step in found(new).steps] == ["checked", "stored", "failed"]
+        assert [step["state"] for step in found(new).steps] == ["checked", "stored", "superseded"]
 
     def test_between_two_renames_the_folder_comes_back(self, folder, monkeypatch):
         old, new = Content.of_files({"a.py": b"1"}), Content.of_files({"a.py": b"2"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from airflow.models.dag import DagModel
@@ -27,6 +28,12 @@ def at(session: Session, place: Place) -> dict[str, str]:
     found = (parsing.in_file(place.bundle_name, place.path), _DAG.is_stale.is_(False))
     rows = session.execute(select(_DAG.dag_id, _DAG.relative_fileloc).where(*found))
     return {row.dag_id: row.relative_fileloc for row in rows}
+
+
+def present_at(session: Session, place: Place) -> set[str]:
+    """Return the ids of DAGs that Airflow has of a place, and of those that were deployed there and not parsed yet."""
+    former = deployment_rows.current(session, place)
+    return {*at(session, place), *(former.options["dags"] if former is not None else ())}
 
 
 def ever_at(session: Session, place: Place) -> list[str]:
@@ -104,6 +111,25 @@ def are_gone(session: Session, dag_ids: Iterable[str], place: Place) -> bool:
     present = (_DAG.dag_id.in_(list(dag_ids)), _DAG.is_stale.is_(False))
     mine = parsing.in_file(place.bundle_name, place.path)
     return session.scalar(select(_DAG.dag_id).where(*present, mine).limit(1)) is None
+
+
+def retire_removed(session: Session, place: Place, kept: Iterable[str], since: datetime) -> None:
+    """Mark the DAGs of a place as stale that its content does not declare any more.
+
+    Airflow does so `[scheduler] parsing_cleanup_interval` and `[dag_processor] stale_dag_threshold` later, and until
+    then a removed id can be triggered. A DAG that a parse since the moment ``since`` has found is not removed: a file
+    may declare DAGs that depend on Airflow's environment.
+    """
+    mine = (parsing.in_file(place.bundle_name, place.path), _DAG.dag_id.not_in(list(kept)))
+    columns = (_DAG.dag_id, _DAG.last_parsed_time, _DAG.last_parse_duration)
+    found = session.execute(select(*columns).where(*mine, _DAG.is_stale.is_(False)))
+    retire(session, place, [row.dag_id for row in found if not parsing.began_after(since, *row[1:])])
+
+
+def retire(session: Session, place: Place, dag_ids: Iterable[str]) -> None:
+    """Mark these DAGs as stale, as far as they are at a place."""
+    mine = (parsing.in_file(place.bundle_name, place.path), _DAG.dag_id.in_(list(dag_ids)))
+    session.execute(update(DagModel.__table__).where(*mine).values(is_stale=True))
 
 
 def set_paused(session: Session, row: Any) -> None:

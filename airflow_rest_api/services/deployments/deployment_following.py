@@ -208,6 +208,7 @@ def _live(session: Session, row: Any, versions: list[dict[str, Any]]) -> None:
     before = (rows.PARSED,) if row.state == rows.STORED else ()
     if rows.advance(session, row, *before, rows.LIVE, dag_versions=versions):
         deployed_dags.set_paused(session, row)
+        deployed_dags.retire_removed(session, rows.place_of(row), row.options["dags"], row.asked_at)
 
 
 def _ask_again(session: Session, row: Any, **options: Any) -> None:

@@ -65,7 +65,7 @@ def made(form: Mapping[str, Any], submission: Submission, *, caller: Caller, san
         raise durable_file.DigestDiffers(expected, submission.sha256)
     place = Place(submission.bundle.name, submission.path)
     with reading() as session:
-        present = deployed_dags.at(session, place)
+        present = deployed_dags.present_at(session, place)
     # Who may not change what is there learns nothing of what would come in its place.
     permitted(present, caller)
     dags = _found(submission, caller=caller, sandbox=sandbox)

@@ -20,9 +20,11 @@ from airflow_rest_api.storage.tables import deployment as table
 Entry = dict[str, Any]
 
 CHECKED, STORED, PARSED = "checked", "stored", "parsed"
-LIVE, FAILED, ROLLED_BACK = "live", "failed", "rolled_back"
+LIVE, FAILED, ROLLED_BACK, SUPERSEDED = "live", "failed", "rolled_back", "superseded"
 UNFINISHED = (CHECKED, STORED, PARSED)
-TERMINAL = (LIVE, FAILED, ROLLED_BACK)
+TERMINAL = (LIVE, FAILED, ROLLED_BACK, SUPERSEDED)
+# The option that names the deployment which replaced this one before it was live.
+SUPERSEDED_BY = "superseded_by"
 # The kind of error of a deployment whose process died before its content was stored.
 LOST = "lost"
 # Of how many deployments of a place the content is kept; the last of them can be taken back to the one before it.
@@ -231,5 +233,6 @@ def entry(row: Any, *, is_current: bool) -> Entry:
         "previous_deployment_id": row.previous_id,
         "rollback_of": row.rollback_of,
         "rolled_back_by": row.rolled_back_by,
+        "superseded_by": row.options.get(SUPERSEDED_BY),
         "is_current": is_current,
     }

@@ -131,6 +131,8 @@ def _stored(session: Session, claim: Claim, reference: str | None) -> Entry:
     rows.advance(session, row, *states, **values)
     if versions is not None:
         deployed_dags.set_paused(session, row)
+        if not row.options["unchanged"]:
+            deployed_dags.retire_removed(session, claim.place, row.options["dags"], now)
     rows.forget_old_contents(session, row)
     return rows.entry(rows.read(session, row.id), is_current=True)
 
@@ -150,10 +152,8 @@ def _take_over(session: Session, row: Any) -> None:
         rows.advance(session, undone, rows.ROLLED_BACK, rolled_back_by=row.id)
     waiting = select(*rows.NARROW).where(table.c.place == row.place, table.c.state.in_(rows.UNFINISHED))
     for older in session.execute(waiting.where(table.c.number < row.number)).all():
-        fault = rows.error(
-            row.path, "superseded", f"The deployment '{row.id}' came before this one was live."
-        )
-        rows.advance(session, older, rows.FAILED, errors=[*older.errors, fault])
+        options = {**older.options, rows.SUPERSEDED_BY: row.id}
+        rows.advance(session, older, rows.SUPERSEDED, options=options)
 
 
 def _served_already(session: Session, row: Any) -> list[Entry] | None:

@@ -92,6 +92,8 @@ def _undone(session: Session, row: Any, claim: Claim) -> None:
     claim.release(session, current=_former(session, row))
     if rows.advance(session, row, rows.ROLLED_BACK):
         deployed_dags.forget_new(session, row.options["new_dags"])
+        brought = set(row.options["dags"]) - set(row.options["replaced"])
+        deployed_dags.retire(session, claim.place, brought)
         deployment_storing.ask(session, claim.place, row.options)
 
 

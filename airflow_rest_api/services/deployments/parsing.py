@@ -156,6 +156,11 @@ def observed(session: Session, bundle_name: str, relative_fileloc: str, since: d
     return Observation(parsed=True, dags=served(session, [one.dag_id for one in counting]))
 
 
+def began_after(moment: datetime, ended: datetime | None, seconds: float | None) -> bool:
+    """Return whether a parse that ended at a time, and took so many seconds, began after a moment."""
+    return ended is not None and ended - timedelta(seconds=seconds or 0.0) > moment
+
+
 def counted(found: Iterable[Parse], since: datetime) -> list[Parse]:
     """Return those parses of one file that show what it held at a moment: none where one of them was dropped."""
     counting = [one for one in found if one.began > since]
