@@ -9,6 +9,7 @@ from typing import Any
 from airflow_rest_api.legacy.failures import BadRequest, Failed
 from airflow_rest_api.legacy.occupied import Occupied
 from airflow_rest_api.legacy.pending import Pending
+from airflow_rest_api.sandbox import stack_traces
 from airflow_rest_api.services import deployment
 from airflow_rest_api.services.deployment import Client, Workshop
 from airflow_rest_api.services.deployments import deployment_rows as rows
@@ -24,7 +25,7 @@ Json = dict[str, Any]
 
 # How long an old client waits for the answer until its file is served.
 SECONDS = 60
-# Of each error of a file; the end of a stack trace says what happened.
+# Of each error of a file.
 _MOST_CHARACTERS = 300
 
 
@@ -156,11 +157,11 @@ def _unserved(entry: Json, manner: Manner) -> str | None:
 
 
 def told(faults: Iterable[Mapping[str, Any]]) -> str:
-    """Return what is wrong with a file in one line: of each error where it is, and how its stack trace ends."""
+    """Return what is wrong with a file in one line: where each error is, and its message."""
     return "; ".join(_told(fault) for fault in faults) or "it was taken back"
 
 
 def _told(fault: Mapping[str, Any]) -> str:
-    lines = fault["message"].strip().splitlines() or [fault["kind"]]
+    text = stack_traces.one_line(fault["message"], _MOST_CHARACTERS) or fault["kind"]
     place = f"line {fault['line']}: " if fault["line"] else ""
-    return f"{place}{lines[-1].strip()[:_MOST_CHARACTERS]}"
+    return f"{place}{text}"

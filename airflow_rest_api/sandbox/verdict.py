@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from airflow_rest_api.sandbox.removed_names import CONTEXT
+
 Strength = Literal["full", "weak"]
 
 MAX_DAGS = 1000
@@ -54,7 +56,8 @@ class ParsedFile:
 
     That is so where an `.airflowignore` names it and, in Airflow's safe mode, without the words `airflow` and `dag`.
 
-    ``variables`` and ``connections`` are the ids that the source names, ``provider`` the distribution that is missing.
+    ``variables`` and ``connections`` are the ids that the source names, ``removed`` the template variables of Airflow 2
+    that it uses, ``provider`` the distribution that is missing.
     """
 
     path: str
@@ -64,6 +67,7 @@ class ParsedFile:
     variables: tuple[str, ...]
     connections: tuple[str, ...]
     provider: str | None
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ def _file(message: Mapping[str, Any], path: str) -> ParsedFile:
         errors=tuple(_fault(entry, path) for entry in _list(message, "errors", MAX_DAGS)),
         variables=_names(message, "variables", _MAX_NAMES),
         connections=_names(message, "connections", _MAX_NAMES),
+        removed=tuple(name for name in _names(message, "removed", _MAX_NAMES) if name in CONTEXT),
         provider=_text(message.get("provider"), MAX_TEXT) if message.get("provider") is not None else None,
     )
 

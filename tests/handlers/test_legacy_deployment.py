@@ -160,7 +160,11 @@ class TestDeployDag:
 
     def test_what_cannot_be_imported_is_told_and_not_stored(self, deploy, folder):
         data = b"from airflow.sdk import DAG\nimport no_such_module\n"
-        fault = "line 2: ModuleNotFoundError: No module named 'no_such_module'"
+        fault = (
+            "line 2: ModuleNotFoundError: No module named 'no_such_module'; Neither the bundle nor the Python"
+            " environment of this service has 'no_such_module': install it for this service and for Airflow, or send"
+            " it in the same archive."
+        )
         assert told(deploy("ebay", data), 500) == f"Failed to get dag_file: {fault}"
         assert told(deploy("clairvoyant", data), 400) == f"Failed to deploy the DAG File: {fault}"
         assert list(folder.iterdir()) == []

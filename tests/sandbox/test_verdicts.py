@@ -37,7 +37,12 @@ def test_a_dag_is_told_with_its_tasks_schedule_and_tags(parsed):
         (
             "from airflow.sdk import dag\nimport airflow.providers.apache.spark.hooks",
             ParseFault(
-                "dag.py", 2, "provider", "ModuleNotFoundError: No module named 'airflow.providers.apache'"
+                "dag.py",
+                2,
+                "provider",
+                "ModuleNotFoundError: No module named 'airflow.providers.apache'\n"
+                "The provider 'apache-airflow-providers-apache-spark' is not installed: install it for this"
+                " service and for Airflow.",
             ),
         ),
         (b"# airflow dag\n\xff\n", ParseFault("dag.py", 2, "encoding", "The file is not UTF-8.")),
@@ -120,7 +125,7 @@ def test_a_variable_that_is_needed_at_import_is_explained(parsed):
     (fault,) = parsed("from airflow.sdk import dag, Variable\nVariable.get('x')\n").errors
     assert fault.line == 2
     assert "VARIABLE_NOT_FOUND" in fault.message
-    assert "read them in a task" in fault.message
+    assert "read 'x' in a task" in fault.message
 
 
 def test_a_file_sees_its_neighbours_in_the_bundle_and_not_the_one_that_it_replaces(parsed):

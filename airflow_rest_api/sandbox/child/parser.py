@@ -14,26 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.execution_time.comms import _RequestFrame
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.utils.file import might_contain_dag
 
+from airflow_rest_api.sandbox import stack_traces
+from airflow_rest_api.sandbox.child import missing
 from airflow_rest_api.sandbox.child.ignoring import heeded
-from airflow_rest_api.sandbox.child.mentions import mentions
+from airflow_rest_api.sandbox.child.mentions import Mentions, mentions
 
 Json = dict[str, Any]
 Write = Callable[[Json], None]
 
-_MOST_TEXT = 2000
 _MOST_NAMES, _MOST_DAGS = 500, 1000
 _PROVIDER = re.compile(r"No module named 'airflow\.providers\.([a-z0-9_.]+)'")
 _SYNTAX = ("SyntaxError", "IndentationError", "TabError")
-_SITE = re.compile(r"[^\s\"']*/(?:site-packages|dist-packages)/")
 _NOTHING: Json = {
     "ignored": False,
     "dags": [],
     "errors": [],
     "variables": [],
     "connections": [],
+    "removed": [],
     "provider": None,
 }
 # In front of Airflow's release a provider may be nested: `common.sql`, `apache.spark`, `microsoft.azure`.
@@ -77,10 +79,11 @@ def _parsed(root: Path, path: str, bundle_name: str) -> Json:
         bundle_path=root,
         bundle_name=bundle_name,
     )
-    result |= _mentioned(source)
+    mentioned = _mentioned(source)
+    result |= _told(mentioned)
     bag.process_file(str(root / path), only_if_updated=False, safe_mode=True)
     texts = [text for _, text in sorted(bag.import_errors.items())]
-    result["errors"] = [_fault(root, path, text) for text in texts]
+    result["errors"] = [_fault(root, path, text, mentioned) for text in texts]
     result["provider"] = next((name for name in map(_provider, texts) if name), None)
     if not texts:
         result |= _dags(bag, root)
@@ -108,36 +111,60 @@ def _unreadable(source: str) -> list[Json]:
     except SyntaxError as fault:
         return [{"line": fault.lineno, "kind": "syntax", "message": f"{type(fault).__name__}: {fault.msg}"}]
     except (ValueError, RecursionError, MemoryError) as fault:
-        return [{"line": None, "kind": "syntax", "message": f"{type(fault).__name__}: {fault}"[:_MOST_TEXT]}]
+        return [
+            {
+                "line": None,
+                "kind": "syntax",
+                "message": stack_traces.bounded(f"{type(fault).__name__}: {fault}"),
+            }
+        ]
     return []
 
 
-def _mentioned(source: str) -> Json:
+def _mentioned(source: str) -> Mentions:
     try:
-        variables, connections = mentions(source)
+        return mentions(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}  # the parser says so better
-    return {"variables": sorted(variables)[:_MOST_NAMES], "connections": sorted(connections)[:_MOST_NAMES]}
+        return Mentions()  # the parser says so better
+
+
+def _told(mentioned: Mentions) -> Json:
+    names = {name: getattr(mentioned, name) for name in ("variables", "connections", "removed")}
+    return {name: sorted(found)[:_MOST_NAMES] for name, found in names.items()}
 
 
 def _dags(bag: DagBag, root: Path) -> Json:
     if len(bag.dags) > _MOST_DAGS:
-        return _refused(
-            f"The file declares {len(bag.dags):,} DAGs; {_MOST_DAGS:,} are the most for one file."
-        )
+        sentence = f"The file declares {len(bag.dags):,} DAGs; {_MOST_DAGS:,} are the most for one file."
+        return {"errors": [_import_error(sentence)]}
+    found = [_serialized(dag, root) for dag in bag.dags.values()]
+    faults = [one["error"] for one in found if "error" in one]
+    return {"errors": faults} if faults else {"dags": found}
+
+
+def _serialized(dag: Any, root: Path) -> Json:
+    """Return a DAG as Airflow will serve it, or as ``error`` why it cannot be serialized."""
     try:
-        return {"dags": [_dag(dag) for dag in bag.dags.values()]}
+        return _dag(dag)
     except Exception as fault:
-        # Airflow serialises what it has parsed, and calls it an import error where that fails.
-        return _refused(_readable(root, f"{type(fault).__name__}: {fault}"))
+        reason = _readable(root, f"{type(fault).__name__}: {fault}")
+        sentence = f"Airflow cannot serialize the DAG '{dag.dag_id}': {reason}"
+        return {"error": _import_error(stack_traces.bounded(sentence))}
 
 
-def _refused(message: str) -> Json:
-    return {"errors": [{"line": None, "kind": "import", "message": message}]}
+def _import_error(message: str) -> Json:
+    return {"line": None, "kind": "import", "message": message}
 
 
 def _dag(dag: Any) -> Json:
-    served = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    """Serialize a DAG as the DAG processor does, and describe what Airflow will serve of it.
+
+    The process that parses sends the DAG to the DAG processor in a frame of MessagePack. If that fails, Airflow notes
+    no import error, and the DAG never appears: so for integers of more than 64 bits and lone surrogates.
+    """
+    data = DagSerialization.to_dict(dag)
+    _RequestFrame(id=0, body={"data": data}).as_bytes()
+    served = DagSerialization.from_dict(data)
     return {
         "dag_id": served.dag_id,
         "tasks": sorted(served.task_ids),
@@ -146,37 +173,57 @@ def _dag(dag: Any) -> Json:
     }
 
 
-def _fault(root: Path, path: str, text: str) -> Json:
-    lines = re.findall(rf'File "{re.escape(str(root / path))}", line (\d+)', text)
-    message = text.strip().splitlines()[-1] if text.strip() else "The file could not be imported."
-    kind = "syntax" if message.startswith(_SYNTAX) else "provider" if _provider(message) else "import"
+def _fault(root: Path, path: str, trace: str, mentioned: Mentions) -> Json:
+    lines = re.findall(rf'File "{re.escape(str(root / path))}", line (\d+)', trace)
+    message = stack_traces.message(trace) or "The file could not be imported."
+    provider = _provider(trace)
+    kind = "syntax" if message.startswith(_SYNTAX) else "provider" if provider else "import"
+    hint = (
+        _missing(provider)
+        if provider
+        else missing.explanation(trace, message, root, path, mentioned.environment - os.environ.keys())
+    )
     return {
         "line": int(lines[-1]) if lines else None,
         "kind": kind,
-        "message": _readable(root, _explained(message)),
+        "message": _readable(root, stack_traces.with_hint(message, hint if kind != "syntax" else None)),
     }
 
 
-def _explained(message: str) -> str:
-    """Say why it was not found, where Airflow's own words blame something else."""
-    if "VARIABLE_NOT_FOUND" in message or "CONNECTION_NOT_FOUND" in message:
-        return (
-            f"{message} (checked without variables and connections: read them in a task, or give a default)"
-        )
-    return message
+def _missing(provider: str) -> str:
+    return f"The provider '{provider}' is not installed: install it for this service and for Airflow."
 
 
 def _readable(root: Path, text: str) -> str:
-    return _SITE.sub("", text.replace(f"{root}/", ""))[:_MOST_TEXT]
+    """Return a text without the folders of the sandbox and of Python."""
+    return stack_traces.readable(text, [str(root), *_beside(root)])
 
 
-def _provider(text: str) -> str | None:
+def _beside(root: Path) -> list[str]:
+    """Return the folder of the bundle's other files, to which links in ``root`` lead."""
+    for place, folders, names in os.walk(root):
+        for link in (Path(place, name) for name in (*folders, *names)):
+            if link.is_symlink():
+                target, inner = str(link.readlink()), str(link.relative_to(root))
+                return [target.removesuffix(f"/{inner}")]
+    return []
+
+
+def _provider(trace: str) -> str | None:
     """Return the distribution of the provider that an import did not find."""
-    found = _PROVIDER.search(text)
+    found = _PROVIDER.search(stack_traces.message(trace))
     if not found:
         return None
-    parts = found[1].split(".")
-    return f"apache-airflow-providers-{'-'.join(parts[: 2 if parts[0] in _NESTED else 1])}".replace("_", "-")
+    parts = found[1].split(".")[:2]
+    if parts[0] not in _NESTED:
+        return _distribution(parts[0])
+    # Of `airflow.providers.apache.spark` the first part is missed; the line that imports it has both.
+    whole = re.search(rf"airflow\.providers\.{parts[0]}\.(\w+)", trace)
+    return _distribution(*(parts if len(parts) > 1 or not whole else (parts[0], whole[1])))
+
+
+def _distribution(*parts: str) -> str:
+    return f"apache-airflow-providers-{'-'.join(parts)}".replace("_", "-")
 
 
 WARM_UP = """

@@ -10,6 +10,7 @@ import atexit
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from weakref import WeakSet
@@ -17,8 +18,10 @@ from weakref import WeakSet
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from airflow_rest_api.sandbox import stack_traces
 from airflow_rest_api.services.database import reading, write
 from airflow_rest_api.services.deployments import (
+    bundles,
     deployed_dags,
     deployed_paths,
     deployment_storing,
@@ -153,7 +156,7 @@ def _follow_content(row: Any) -> None:
         seen = _observed(session, row)
         error = next((one.error for one in seen if one.error is not None), None)
     if error is not None and _is_sure(row):
-        deployment_undoing.begin(row, "import", error)
+        deployment_undoing.begin(row, "import", _readable(row, error))
     elif error is not None:
         write(lambda session: _ask_again(session, row, confirmed=True))
     elif missing := _missing(row, seen):
@@ -177,6 +180,14 @@ def _observed(session: Session, row: Any) -> list[Observation]:
 def _is_sure(row: Any) -> bool:
     """Tell whether an import error is the new content's: a parse that had begun before tells of the old one."""
     return not row.options["was_broken"] or bool(row.options.get("confirmed"))
+
+
+def _readable(row: Any, trace: str) -> str:
+    """Return the exception of a stack trace, without the frames and the folder of the bundle."""
+    with suppress(bundles.BundleNotFound):
+        folder = bundles.find(row.bundle_name).path
+        return stack_traces.readable(stack_traces.message(trace), [str(folder)] if folder else [])
+    return stack_traces.message(trace)
 
 
 def _missing(row: Any, seen: list[Observation]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_rest_api.sandbox import stack_traces
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import reading
@@ -16,6 +17,9 @@ from airflow_rest_api.services.files import durable_file
 
 if TYPE_CHECKING:
     from airflow_rest_api.sandbox.box import Sandbox
+
+# Of the first error, in the detail of the problem.
+_MOST_CHARACTERS = 500
 
 
 class PauseOrNot(errors.Malformed):
@@ -33,10 +37,9 @@ class DagRejected(errors.Unprocessable):
     title = "The DAG was rejected"
 
     def __init__(self, path: str, faults: list[dict[str, Any]]) -> None:
-        first = faults[0]["message"].strip().splitlines()[-1:] or [""]
+        first = stack_traces.one_line(faults[0]["message"], _MOST_CHARACTERS).rstrip(".")
         super().__init__(
-            f"'{path}' cannot be imported: {first[0][:300].rstrip('.')}."
-            " Nothing was stored; `errors` has all that was found.",
+            f"'{path}' cannot be imported: {first}. Nothing was stored. `errors` lists all errors.",
             errors=faults,
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
+from airflow_rest_api.sandbox import stack_traces
 from airflow_rest_api.services.deployments import deployed_paths
 from airflow_rest_api.services.deployments.content import Content
 from airflow_rest_api.services.deployments.deployed_paths import Place
@@ -205,7 +206,7 @@ def forget_old_contents(session: Session, row: Any) -> None:
 
 def error(path: str | None, kind: str, message: str) -> Entry:
     """Return a fault as a deployment tells it, and `validate_dag` does."""
-    return {"path": path, "line": None, "kind": kind, "message": message[:2000]}
+    return {"path": path, "line": None, "kind": kind, "message": stack_traces.bounded(message)}
 
 
 def entry(row: Any, *, is_current: bool) -> Entry:

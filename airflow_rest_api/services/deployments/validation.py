@@ -13,6 +13,7 @@ from airflow.models.variable import Variable
 from sqlalchemy import and_, not_, select
 from sqlalchemy.orm import Session
 
+from airflow_rest_api.sandbox import removed_names
 from airflow_rest_api.sandbox.verdict import ParseFault, Verdict
 from airflow_rest_api.services import configuration, errors
 from airflow_rest_api.services.caller import Caller
@@ -145,6 +146,9 @@ def _about_files(verdict: Verdict) -> Iterator[Json]:
         yield _warning("ignored", sentence, path=path)
     if not verdict.dags and not verdict.errors:
         yield _warning("no_dag", "No DAG was found.")
+    for file in verdict.files:
+        for name in file.removed:
+            yield _warning("removed_name", removed_names.of_context(name), path=file.path, name=name)
     for name in verdict.missing_providers:
         yield _warning("missing_provider", f"The provider '{name}' is not installed here.", name=name)
 
