@@ -48,9 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--max-connections",
         type=_positive,
-        default=800,
+        default=2000,
         metavar="N",
-        help="open connections of one worker; further ones get 503 (800)",
+        help="open connections of one worker; further ones get 503 (2000)",
     )
     serve.set_defaults(run=_serve)
     document = commands.add_parser("openapi", help="print the bundled contract")

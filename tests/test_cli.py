@@ -60,7 +60,7 @@ class TestServe:
         words += " --worker-start-timeout 60 --max-connections 10"
         assert cli.main(["serve", *words.split()]) == 0
         assert given == [
-            server.Options("127.0.0.1", 8090, 1, "", "info", True, 120, 800),
+            server.Options("127.0.0.1", 8090, 1, "", "info", True, 120, 2000),
             server.Options("::1", 1, 2, "/a", "debug", False, 60, 10),
         ]
 

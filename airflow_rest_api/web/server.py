@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,9 @@ from airflow_rest_api.storage import connections
 from airflow_rest_api.web import app, logs
 from airflow_rest_api.web.wire import HttpProtocol
 from airflow_rest_api.web.worker_processes import Supervisor
+
+# Files that a worker opens for anything but connections: the database, logs, child processes.
+SPARE_FILES = 200
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def run(options: Options) -> int:
         for line in fault.faults:
             sys.stderr.write(f"airflow-rest-api: {line}\n")
         return 1
+    options = replace(options, max_connections=_allowed_connections(options.max_connections))
     if options.workers == 1:
         uvicorn.run(**uvicorn_options(options, application))
         return 0
@@ -59,6 +64,22 @@ def run(options: Options) -> int:
     supervisor = Supervisor(config, [config.bind_socket()], options.worker_start_timeout)
     supervisor.run()
     return 1 if supervisor.has_failed else 0
+
+
+def _allowed_connections(wanted: int) -> int:
+    """Raise the limit of open files as far as necessary and possible; return how many connections it allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + SPARE_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    allowed = max(limit - SPARE_FILES, 1)
+    if allowed < wanted:
+        sys.stderr.write(
+            f"airflow-rest-api: a limit of {limit} open files (ulimit -Hn) allows {allowed} connections, not {wanted}\n"
+        )
+    return min(wanted, allowed)
 
 
 def uvicorn_options(options: Options, application: ASGIApp) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def uvicorn_options(app: Any, **options: Any) -> dict[str, Any]:
     from airflow_rest_api.web import server
 
     given = {"host": "127.0.0.1", "port": 0, "workers": 1, "root_path": "", "log_level": "critical"}
-    given |= {"access_log": False, "worker_start_timeout": 120, "max_connections": 800}
+    given |= {"access_log": False, "worker_start_timeout": 120, "max_connections": 2000}
     return server.uvicorn_options(server.Options(**{**given, **options}), app)
 
 

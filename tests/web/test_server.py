@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import resource
 import subprocess
 import sys
 
@@ -47,7 +48,7 @@ def options(**changed):
         "log_level": "info",
         "access_log": True,
         "worker_start_timeout": 120,
-        "max_connections": 800,
+        "max_connections": 2000,
     }
     return server.Options(**{**given, **changed})
 
@@ -107,6 +108,27 @@ class TestRun:
         assert capsys.readouterr().err == (
             "airflow-rest-api: one thing is wrong\nairflow-rest-api: another, too\n"
         )
+
+    @pytest.mark.parametrize(
+        ("limits", "wanted", "allowed", "raised"),
+        [
+            ((1024, 4096), 2000, 2000, (2200, 4096)),
+            ((1024, 1024), 2000, 824, (1024, 1024)),
+            ((1024, resource.RLIM_INFINITY), 2000, 2000, (2200, resource.RLIM_INFINITY)),
+            ((4096, 4096), 2000, 2000, None),
+            ((resource.RLIM_INFINITY,) * 2, 2000, 2000, None),
+            ((100, 100), 2000, 1, (100, 100)),
+        ],
+    )
+    def test_the_limit_of_open_files_suits_the_connections(
+        self, monkeypatch, capsys, limits, wanted, allowed, raised
+    ):
+        given = []
+        monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+        monkeypatch.setattr(resource, "setrlimit", lambda _, limit: given.append(limit))
+        assert server._allowed_connections(wanted) == allowed
+        assert given == ([] if raised is None else [raised])
+        assert ("ulimit" in capsys.readouterr().err) == (allowed < wanted)
 
     def test_the_options_are_those_of_the_command_line(self):
         assert set(server.Options.names()) == set(vars(options()))

@@ -218,7 +218,7 @@ class TestUnreadBodies:
         wire.send(*head, body=b"5000\r\n")
         refused(wire, 408)
         with pytest.raises(ConnectionError):  # noqa: PT012
-            while True:
+            for _ in range(1000):
                 wire.socket.sendall(b" ")
                 time.sleep(0.02)
 
