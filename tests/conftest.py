@@ -127,6 +127,15 @@ def database_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def valid_responses(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which this process sends a response that breaks the contract: clients only see what is sent."""
+    with listening.to_invalid_responses() as found:
+        yield
+    if found and request.node.get_closest_marker("invalid_responses") is None:
+        pytest.fail("\n".join(found), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
 def no_failed_logins(database_of_the_test: None) -> Iterator[None]:
     """Forget the logins that failed in a test: all tests call from one network."""
     yield

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_rest_api.legacy import login_errors, token_errors
 from airflow_rest_api.legacy.successors import Successors, deprecation
+from airflow_rest_api.services import json_encoding
 from airflow_rest_api.web import exchange, problems
 from airflow_rest_api.web.doors import API_ROOT_KEY
 
@@ -68,7 +68,7 @@ class _Answer:
         await self._send(message)
 
     async def send_json(self, status: int, told: Mapping[str, str], further: Mapping[str, str]) -> None:
-        body = orjson.dumps(told)
+        body = json_encoding.encode(told)
         named = {"content-type": "application/json", "content-length": str(len(body)), **further}
         head = [(name.lower().encode(), value.encode()) for name, value in named.items()]
         await self.send({"type": "http.response.start", "status": status, "headers": head})

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import orjson
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,7 +23,7 @@ from airflow_rest_api.legacy.identity import Identity
 from airflow_rest_api.legacy.successors import Successors, deprecation
 from airflow_rest_api.legacy.usage import Usage
 from airflow_rest_api.security.redaction import Redactor
-from airflow_rest_api.services import dag
+from airflow_rest_api.services import dag, json_encoding
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dags import missing_dag
 from airflow_rest_api.services.errors import Denied
@@ -183,7 +182,7 @@ class LegacyRouter:
         self, call: Call, fault: Exception, problem: Problem, authorization: bytes | None
     ) -> tuple[int, bytes]:
         status, told = dialects.refused(call, fault, problem, authorization)
-        return status, self._around.redactor.json(orjson.dumps(told))
+        return status, self._around.redactor.json(json_encoding.encode(told))
 
 
 def _plain(name: str) -> str:

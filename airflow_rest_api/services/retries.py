@@ -17,13 +17,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import orjson
 from airflow.models.crypto import get_fernet
 from cryptography.fernet import InvalidToken
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, json_encoding
 from airflow_rest_api.services.database import reading, write
 from airflow_rest_api.storage.tables import idempotency as table
 
@@ -33,8 +32,6 @@ Answer = TypeVar("Answer")
 # respected of which nobody has heard: more than a call takes, less than a client waits.
 KEPT = timedelta(hours=24)
 LEASE = timedelta(seconds=20)
-# As answers are written: dates with `Z`.
-JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 _RUNNING, _DONE = "running", "done"
 
 
@@ -153,7 +150,7 @@ def done(session: Session, answer: Answer) -> Answer:
     """
     claimed = _CLAIM.get()
     if claimed is not None:
-        body = orjson.dumps(answer, option=JSON_OPTIONS)
+        body = json_encoding.encode(answer)
         if not _mark(session, claimed, Kept(claimed.status, body)):
             raise StillRunning
         claimed.is_done = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -14,9 +15,8 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.wsgi import ClosingIterator
 
 from airflow_rest_api.security.redaction import Redactor
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, json_encoding
 from airflow_rest_api.services.files.downloads import Download
-from airflow_rest_api.services.retries import JSON_OPTIONS
 from airflow_rest_api.services.sources import Source
 from airflow_rest_api.services.states import Stated
 from airflow_rest_api.web import contract, negotiation, preconditions
@@ -27,10 +27,6 @@ from airflow_rest_api.web.schemas import Schema
 log = logging.getLogger(__name__)
 
 OCTETS = "application/octet-stream"
-
-
-class AnswerBreaksContract(Exception):
-    """A handler returned what its operation does not promise: a fault of this service."""
 
 
 class AnswerWriter:
@@ -44,10 +40,15 @@ class AnswerWriter:
         redactor: Redactor,
         *,
         keyed_hash: Hash,
+        on_invalid: Callable[[], None],
         validate: bool,
     ) -> None:
-        """Compile the schema of the answer, unless ``validate`` is off; entity tags are made with ``keyed_hash``."""
+        """Compile the schema of the answer, unless ``validate`` is off; entity tags are made with ``keyed_hash``.
+
+        ``on_invalid`` is called for each response that breaks the contract.
+        """
         self._hash = keyed_hash
+        self._on_invalid = on_invalid
         self._operation = operation
         self._redactor = redactor
         self._status = operation.status
@@ -80,9 +81,21 @@ class AnswerWriter:
         return preconditions.expected(self._hash, if_match, if_none_match)
 
     def write(self, result: Any, media_type: str | None, if_none_match: str | None = None) -> flask.Response:
-        """Make the response of what a handler returned; 304 for a reader who has it already."""
-        columns = result.columns if isinstance(result, Stated) else None
-        content = result.answer if isinstance(result, Stated) else result
+        """Make the response of what a handler returned; 304 for a reader who has it already.
+
+        A result that cannot be written as JSON gets the success status nevertheless, with the fields that can be
+        written: the change is committed, and an error would make the client repeat it.
+        """
+        try:
+            return self._written(result, media_type, if_none_match)
+        except Exception:
+            if media_type != contract.JSON:
+                raise
+            self._note_invalid("cannot be written", exc_info=True)
+            return flask.Response(self._writable(result), self._status, content_type=contract.JSON)
+
+    def _written(self, result: Any, media_type: str | None, if_none_match: str | None) -> flask.Response:
+        columns, content = _parted(result)
         if media_type is None:
             return flask.Response(status=self._status)
         if media_type == contract.JSON:
@@ -141,14 +154,30 @@ class AnswerWriter:
         )
 
     def _json(self, result: Any) -> bytes:
-        raw = self._redactor.json(orjson.dumps(result, option=JSON_OPTIONS))
+        raw = self._redactor.json(json_encoding.encode(result))
         if self._schema is not None:
-            # What is sent is checked, not what was meant: dates and ids are texts by now.
-            sent = orjson.loads(raw)
-            if not self._schema.is_valid(sent):
-                log.error("%s answers %s", self._operation.operation_id, self._schema.faults(sent))
-                raise AnswerBreaksContract(self._operation.operation_id)
+            self._check(raw, self._schema)
         return raw
+
+    def _writable(self, result: Any) -> bytes:
+        """Return the fields of a result that can be written, an empty object if none can."""
+        try:
+            return self._redactor.json(json_encoding.encode_fields(_parted(result)[1]))
+        except Exception:
+            log.exception("The response of %s has no field that can be written", self._operation.operation_id)
+            return b"{}"
+
+    def _check(self, raw: bytes, schema: Schema) -> None:
+        """Log and count a body that breaks the contract. What is sent is checked: dates and ids are texts by now."""
+        # Neither lone surrogates nor deep nesting can be read for the check.
+        with suppress(ValueError):
+            sent = orjson.loads(raw)
+            if not schema.is_valid(sent):
+                self._note_invalid(f"breaks the contract: {schema.faults(sent)}")
+
+    def _note_invalid(self, reason: str, *, exc_info: bool = False) -> None:
+        log.error("The response of %s %s", self._operation.operation_id, reason, exc_info=exc_info)
+        self._on_invalid()
 
     def _parts(self, result: bytes | Iterable[bytes]) -> bytes | Iterator[bytes]:
         if isinstance(result, bytes):
@@ -156,6 +185,11 @@ class AnswerWriter:
         parts = iter(result)
         # Services cut between lines, within which every secret is whole.
         return ClosingIterator(map(self._redactor.part, parts), getattr(parts, "close", None))
+
+
+def _parted(result: Any) -> tuple[tuple[Any, ...] | None, Any]:
+    """Return the columns that an object's state consists of, if it has one, and what is to be written."""
+    return (result.columns, result.answer) if isinstance(result, Stated) else (None, result)
 
 
 def _schema(

@@ -104,6 +104,7 @@ class CompiledContract:
             components,
             resources.redactor,
             keyed_hash=resources.state_hash,
+            on_invalid=partial(resources.metrics.count_invalid_response, operation.operation_id),
             validate=validate,
         )
         endpoint = routing.Endpoint(

@@ -7,6 +7,7 @@ its answer. What a refusal says is kept as well, except where a repetition may f
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,8 @@ from airflow_rest_api.services.retries import Claim, Kept
 from airflow_rest_api.web import problems
 from airflow_rest_api.web.contract import Operation
 from airflow_rest_api.web.exchange import Exchange
+
+log = logging.getLogger(__name__)
 
 ARGUMENT = "idempotency_key"
 REPLAYED = "Idempotency-Replayed"
@@ -55,7 +58,7 @@ class Idempotency:
             self._after(claimed, fault, exchange)
             raise
         if not claimed.is_done:
-            retries.keep(claimed, Kept(answer.status_code, answer.get_data(), _kept_headers(answer)))
+            _keep(claimed, Kept(answer.status_code, answer.get_data(), _kept_headers(answer)))
         return answer
 
     def replay(self, kept: Kept) -> flask.Response:
@@ -81,6 +84,17 @@ class Idempotency:
             body = problem.body(instance=exchange.instance, request_id=exchange.request_id)
             headers = {"Content-Type": problems.MEDIA_TYPE, **problem.headers}
             retries.keep(claimed, Kept(status, body, headers))
+
+
+def _keep(claimed: Claim, answer: Kept) -> None:
+    """Store the response of a call that succeeded; the call stays successful if that fails.
+
+    A repetition takes the claim over, and finds the effect by its planned id.
+    """
+    try:
+        retries.keep(claimed, answer)
+    except errors.Unavailable:
+        log.exception("The response of a call with an Idempotency-Key could not be stored")
 
 
 def _kept_headers(answer: flask.Response) -> Mapping[str, str]:

@@ -26,7 +26,7 @@ def of(operation: Operation, root: str, answer: Any) -> str | None:
     if template is None:
         return None
     content = answer.answer if isinstance(answer, Stated) else answer
-    if any(content.get(name) is None for name in _NAME.findall(template)):
+    if not isinstance(content, Mapping) or any(content.get(name) is None for name in _NAME.findall(template)):
         return None
     return root + _NAME.sub(lambda match: quote(str(content[match[1]]), safe=""), template)
 

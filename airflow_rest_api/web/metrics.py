@@ -46,6 +46,12 @@ class Metrics:
             "Outcome rows that could not be written to the event log.",
             registry=self._registry,
         )
+        self._invalid_responses = Counter(
+            "airflow_rest_api_invalid_responses",
+            "Responses that break the contract, by operation. They were sent nevertheless.",
+            ("operation",),
+            registry=self._registry,
+        )
         self.background_failures = Counter(
             "airflow_rest_api_background_failures",
             "Faults of this service in background work.",
@@ -82,6 +88,10 @@ class Metrics:
     def count_legacy_call(self, api: str, dialect: str) -> None:
         """Count a call of an old plugin by its name and dialect."""
         self._legacy_calls.labels(api, dialect).inc()
+
+    def count_invalid_response(self, operation: str) -> None:
+        """Count a response that breaks the contract."""
+        self._invalid_responses.labels(operation).inc()
 
     def text(self) -> str:
         """Return all metrics in the text format."""

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from connexion.exceptions import ProblemException
 from starlette.exceptions import HTTPException
 
 from airflow_rest_api.legacy.failures import OldFailure
-from airflow_rest_api.services import database, errors
+from airflow_rest_api.services import database, errors, json_encoding
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ class Problem:
             "request_id": request_id,
             **self.members,
         }
-        return orjson.dumps(document, default=str, option=orjson.OPT_UTC_Z)
+        return json_encoding.encode(document, default=str)
 
 
 class Refused(Exception):

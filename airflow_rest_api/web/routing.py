@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 import flask
-import orjson
 from connexion.apps.flask import FlaskOperation
 from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
 from connexion.resolver import Resolution, Resolver
@@ -158,7 +158,7 @@ class Endpoint:
         answer = self._idempotency.replay(kept)
         if kept.status != self._operation.status or locations.EXTENSION not in self._operation.definition:
             return answer
-        return self._located(answer, current, orjson.loads(kept.body))
+        return self._located(answer, current, json.loads(kept.body))
 
     def _located(self, answer: flask.Response, current: exchange.Exchange, result: Any) -> flask.Response:
         """Say where the object of an answer is, below the address at which this request was made."""

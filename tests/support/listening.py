@@ -23,6 +23,9 @@ from tests.support.canaries import Notebook
 # Loggers of Python's own that are heard from the level DEBUG on, and how Airflow's structured ones are called.
 LOGGERS = ("airflow_rest_api", "connexion", "uvicorn", "airflow")
 STRUCTURED = "airflow"
+# Logs a response that breaks the contract, and nothing else.
+RESPONSES = "airflow_rest_api.web.answers"
+BREACH = " breaks the contract: "
 # Who asks here wants tokens, and gets them.
 GIVING = ("/security/login", "/security/refresh", "/auth/token")
 # Airflow's own answers are Airflow's.
@@ -41,9 +44,8 @@ def to_session(notebook: Notebook) -> Iterator[None]:
             return response
 
         patch.setattr(httpx.Client, "send", sent)
-        patch.setattr(
-            servers, "READERS", [*servers.READERS, lambda log: notebook.note(str(log), log.read_bytes())]
-        )
+        readers = [lambda log: notebook.note(str(log), log.read_bytes()), require_valid_responses]
+        patch.setattr(servers, "READERS", [*servers.READERS, *readers])
         yield
 
 
@@ -64,6 +66,24 @@ def answer(notebook: Notebook, response: httpx.Response) -> None:
             notebook.issued(f"an {name} that was issued", token)
     elif response.is_closed:
         notebook.note(where, response.content)
+
+
+@contextmanager
+def to_invalid_responses() -> Iterator[list[str]]:
+    """Collect what this process logs about responses that break the contract."""
+    handler = _Collecting()
+    logger = logging.getLogger(RESPONSES)
+    logger.addHandler(handler)
+    try:
+        yield handler.messages
+    finally:
+        logger.removeHandler(handler)
+
+
+def require_valid_responses(log: Path) -> None:
+    """Fail if a server has logged a response that breaks the contract."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if BREACH in line]
+    assert not lines, "\n".join(lines[:10])
 
 
 def events(notebook: Notebook, database: Path) -> None:
@@ -102,6 +122,17 @@ class Handler(logging.Handler):
         self._notebook.note(
             f"the log {record.name} in {_test()}", self.format(record).encode("utf-8", "replace")
         )
+
+
+class _Collecting(logging.Handler):
+    """Keeps messages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
 
 
 @contextmanager

@@ -56,12 +56,13 @@ class TestJson:
         }
         assert "ä".encode() in response.content
 
+    @pytest.mark.invalid_responses
     @pytest.mark.parametrize("broken", [{}, {"name": 1}, [], None, "text"])
-    def test_an_answer_that_breaks_the_contract_is_a_fault_of_the_service(self, build, caplog, broken):
+    def test_a_response_that_breaks_the_contract_is_sent_and_logged(self, build, caplog, broken):
         client = build({"/a": {"get": operation("get_a", answer=STRICT)}}, {"get_a": lambda: broken})
         response = client.get("a")
-        assert (response.status_code, response.json()["title"]) == (500, "Internal error")
-        assert "get_a answers" in caplog.text
+        assert (response.status_code, response.json()) == (200, broken)
+        assert "The response of get_a breaks the contract: [(" in caplog.text
 
     def test_the_check_can_be_switched_off(self, build):
         paths = {"/a": {"get": operation("get_a", answer=STRICT)}}
@@ -71,15 +72,26 @@ class TestJson:
         client = build({"/a": {"get": operation("get_a", answer=STRICT)}}, {"get_a": lambda: {"name": None}})
         assert client.get("a").json() == {"name": None}
 
-    def test_what_cannot_be_written_is_a_fault_of_the_service(self, build):
-        client = build({"/a": {"get": operation("get_a")}}, {"get_a": lambda: {"a": object()}})
-        assert client.get("a").status_code == 500
+    @pytest.mark.invalid_responses
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [({"a": object(), "b": [10**30]}, {"a": None, "b": [10**30]}), ([object()], {}), (object(), {})],
+    )
+    def test_a_field_that_cannot_be_written_is_null(self, build, caplog, value, expected):
+        client = build({"/a": {"get": operation("get_a")}}, {"get_a": lambda: value})
+        response = client.get("a")
+        assert (response.status_code, response.json()) == (200, expected)
+        assert "The response of get_a cannot be written" in caplog.text
 
-    def test_a_handler_of_the_real_contract_is_held_to_it(self, rest, monkeypatch):
+    @pytest.mark.invalid_responses
+    @pytest.mark.in_process
+    def test_a_response_of_the_real_contract_is_checked_and_counted(self, rest, monkeypatch):
         from airflow_rest_api.services import monitor
 
         monkeypatch.setattr(monitor, "get_health", lambda: {"metadatabase": "fine"})
-        assert rest.get("/monitor/health").status_code == 500
+        assert rest.get("/monitor/health").json() == {"metadatabase": "fine"}
+        metric = 'airflow_rest_api_invalid_responses_total{operation="get_health"} '
+        assert float(rest.get("/metrics").text.split(metric)[1].split()[0]) >= 1
 
 
 class TestMediaTypes:
