@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, exists, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import Select, Update
 
-from airflow_rest_api.services import dag_version, errors
+from airflow_rest_api.services import dag_version, errors, stored_json
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dags import dag_filters, dag_rows, structure
 from airflow_rest_api.services.database import reading, write
@@ -46,7 +46,7 @@ _RUNNING = (
     .where(DagRun.__table__.c.dag_id == _DAG.c.dag_id, DagRun.__table__.c.state == DagRunState.RUNNING)
     .scalar_subquery()
 )
-_DETAILED = _ANY.add_columns(_DAG.c.asset_expression, _IS_FAVOURITE, _RUNNING)
+_DETAILED = _ANY.add_columns(stored_json.column(_DAG.c.asset_expression), _IS_FAVOURITE, _RUNNING)
 
 
 def get_dags(*, query: Mapping[str, Any], caller: Caller) -> Entry:

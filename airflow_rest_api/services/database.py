@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, stored_json
 
 Result = TypeVar("Result")
 
@@ -54,8 +54,8 @@ def unit_of_work() -> Iterator[Session]:
     ``session=`` would commit and close that one in the middle of our transaction. The sessions do
     not flush by themselves, and objects stay usable after the commit.
 
-    Raises `DatabaseUnavailable`, `ValueRejected` or `AlreadyExists` for what the database refuses, and
-    `ChangedMeanwhile` where a row that is to be changed is not there any more.
+    Raises `DatabaseUnavailable`, `ValueRejected` or `AlreadyExists` for what the database refuses,
+    `ChangedMeanwhile` where a row that is to be changed is not there any more, and `StoredValueUnreadable`.
     """
     try:
         with failures_translated(), create_session(scoped=False) as session:
@@ -64,6 +64,10 @@ def unit_of_work() -> Iterator[Session]:
         raise errors.ValueRejected("The database cannot hold one of the values sent.") from fault
     except IntegrityError as fault:
         raise errors.AlreadyExists("An object with the same identity exists already.") from fault
+    except (RecursionError, ValueError) as fault:
+        if not stored_json.is_unreadable(fault):
+            raise
+        raise errors.StoredValueUnreadable from fault
     except StaleDataError as fault:
         # Airflow gives a task instance another id at each try.
         raise ChangedMeanwhile from fault

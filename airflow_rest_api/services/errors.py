@@ -180,6 +180,18 @@ class ValueRejected(Unprocessable):
     title = "A value was rejected by the database"
 
 
+class StoredValueUnreadable(Conflict):
+    """A JSON document of the database is larger than Python decodes."""
+
+    title = "A stored value cannot be read"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A JSON value that Airflow's database holds for this object cannot be read: it is nested too deeply, or"
+            " one of its numbers has more than 4,300 digits. Lists show it."
+        )
+
+
 class DatabaseUnavailable(Unavailable):
     """Airflow's metadata database does not answer, is locked, or has no free connection."""
 

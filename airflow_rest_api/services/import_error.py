@@ -120,7 +120,8 @@ def _entry(row: Any, *, withheld: bool) -> dict[str, Any]:
     return {
         "import_error_id": row[0],
         "timestamp": row[1],
-        "filename": row[2],
+        # `/api/v2` never has null for these two texts, and its clients reject it.
+        "filename": row[2] or "",
         "bundle_name": row[3],
-        "stack_trace": REDACTED if withheld else row[4],
+        "stack_trace": REDACTED if withheld else row[4] or "",
     }

@@ -46,6 +46,8 @@ def _as_they_would_be(dag_id: str, task_id: str, moment: datetime, caller: Calle
     return fields
 
 
-def blocks(fields: Mapping[str, Any]) -> str:
-    """Return one block for each field."""
+def blocks(fields: Any) -> str:
+    """Return one block for each field. Airflow's database may hold something else than fields, which has none."""
+    if not isinstance(fields, Mapping):
+        return ""
     return "".join(f"{_RULE}\n# property: {name}\n{_RULE}\n{value}\n\n" for name, value in fields.items())

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import Select
 
+from airflow_rest_api.services import stored_json
 from airflow_rest_api.services.backfills import backfill_progress
 from airflow_rest_api.services.backfills.backfill_progress import Progress
 from airflow_rest_api.services.backfills.backfill_refusals import BackfillNotFound
@@ -37,7 +38,8 @@ _FIELDS = (
     "updated_at",
 )
 STATEMENT: Select[Any] = select(
-    *(BACKFILL.c[name] for name in _FIELDS),
+    *(BACKFILL.c[name] for name in _FIELDS if name != "dag_run_conf"),
+    stored_json.column(BACKFILL.c.dag_run_conf),
     _DAG.c.dag_display_name.label("dag_display_name"),
     _DAG.c.is_paused.label("dag_is_paused"),
 ).select_from(BACKFILL.outerjoin(_DAG, _DAG.c.dag_id == BACKFILL.c.dag_id))

@@ -14,6 +14,8 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement, Select
 
+from airflow_rest_api.services import stored_json
+
 Entry = dict[str, Any]
 
 _DAG = DagModel.__table__
@@ -45,7 +47,7 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = (
     _DAG.c.next_dagrun_data_interval_start,
     _DAG.c.next_dagrun_data_interval_end,
     _DAG.c.next_dagrun_create_after,
-    _DAG.c.allowed_run_types,
+    stored_json.column(_DAG.c.allowed_run_types),
     _DAG.c.owners,
 )
 WIDTH = len(_COLUMNS)
@@ -87,7 +89,8 @@ def _entry(row: Sequence[Any], tags: Sequence[str]) -> Entry:
         "bundle_name": row[7],
         "bundle_version": row[8],
         "relative_fileloc": row[9],
-        "fileloc": row[10],
+        # `/api/v2` never has null here, and its clients reject it.
+        "fileloc": row[10] or "",
         "description": row[11],
         "timetable_summary": None if row[12] == "None" else row[12],
         "timetable_description": row[13],
@@ -106,9 +109,15 @@ def _entry(row: Sequence[Any], tags: Sequence[str]) -> Entry:
         "next_dagrun_run_after": row[24],
         "allowed_run_types": run_types,
         "owners": [] if row[26] is None else [owner.strip() for owner in row[26].split(",")],
-        "is_backfillable": periodic and (run_types is None or DagRunType.BACKFILL_JOB.value in run_types),
+        "is_backfillable": periodic and _allows_backfills(run_types),
         "file_token": _file_token(row[7], row[9]),
     }
+
+
+def _allows_backfills(run_types: Any) -> bool:
+    if run_types is None:
+        return True
+    return isinstance(run_types, list) and DagRunType.BACKFILL_JOB.value in run_types
 
 
 @lru_cache(maxsize=20_000)

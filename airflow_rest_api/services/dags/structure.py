@@ -7,8 +7,10 @@ from `latest` and `of_run`.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -21,6 +23,7 @@ from airflow.models.serialized_dag import SerializedDagModel
 from cachetools import LRUCache
 from pydantic_core import to_jsonable_python
 from sqlalchemy import bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import errors
@@ -28,6 +31,8 @@ from airflow_rest_api.services import errors
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
     from airflow.serialization.definitions.dag import SerializedDAG
+
+log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
@@ -47,6 +52,19 @@ _LATEST = (
     .order_by(_VERSION.c.version_number.desc())
     .limit(1)
 )
+
+
+class StructureUnreadable(errors.Conflict):
+    """What Airflow's database holds as the serialized form of a DAG cannot be deserialized."""
+
+    title = "The DAG cannot be read"
+
+    def __init__(self, dag_id: str) -> None:
+        super().__init__(
+            f"The serialized form of the DAG '{dag_id}' in Airflow's database cannot be read. Let Airflow parse its"
+            f" file again: `POST /dags/{dag_id}/refresh`.",
+            dag_id=dag_id,
+        )
 
 
 class Stamp(NamedTuple):
@@ -97,7 +115,8 @@ def require(dag_id: str, session: Session) -> None:
 
 def latest(dag_id: str, session: Session) -> SerializedDAG:
     """Return a copy of one's own of the latest version of the DAG; raises `DagNotFound`."""
-    dag = SerializedDagModel.get_dag(dag_id, session=session)
+    with _reading(dag_id):
+        dag = SerializedDagModel.get_dag(dag_id, session=session)
     if dag is None:
         raise errors.DagNotFound(dag_id)
     return dag
@@ -108,7 +127,8 @@ def of_run(run: DagRun, session: Session) -> SerializedDAG:
 
     A run of a bundle without versions goes on with the latest version.
     """
-    dag = DBDagBag().get_dag_for_run(run, session=session)
+    with _reading(run.dag_id):
+        dag = DBDagBag().get_dag_for_run(run, session=session)
     if dag is None:
         raise errors.DagNotFound(run.dag_id)
     return dag
@@ -176,10 +196,23 @@ def _read(stamp: Stamp, session: Session, dag_id: str) -> SerializedDAG:
 
 
 def _deserialised(stamp: Stamp, session: Session, dag_id: str) -> SerializedDAG:
-    row = session.scalar(
-        select(SerializedDagModel).where(SerializedDagModel.dag_version_id == stamp.version_id)
-    )
-    if row is None:
-        raise errors.DagNotFound(dag_id)
-    dag: SerializedDAG = row.dag
-    return dag
+    with _reading(dag_id):
+        row = session.scalar(
+            select(SerializedDagModel).where(SerializedDagModel.dag_version_id == stamp.version_id)
+        )
+        if row is None:
+            raise errors.DagNotFound(dag_id)
+        dag: SerializedDAG = row.dag
+        return dag
+
+
+@contextmanager
+def _reading(dag_id: str) -> Iterator[None]:
+    """Raise `StructureUnreadable` for any error of Airflow's deserialization, which raises errors of all kinds."""
+    try:
+        yield
+    except (errors.Refusal, SQLAlchemyError):
+        raise
+    except Exception as fault:
+        log.exception("The serialized form of the DAG %s cannot be read", dag_id)
+        raise StructureUnreadable(dag_id) from fault

@@ -53,7 +53,8 @@ def _entry(pool: Pool, taken: Mapping[str, int]) -> Entry:
     running, queued, scheduled, deferred = (taken.get(each.value, 0) for each in _COUNTED)
     occupied = running + queued + (deferred if pool.include_deferred else 0)
     return {
-        "name": pool.pool,
+        # `/api/v2` never has null here, and its clients reject it.
+        "name": pool.pool or "",
         "slots": pool.slots,
         "description": pool.description,
         "include_deferred": bool(pool.include_deferred),

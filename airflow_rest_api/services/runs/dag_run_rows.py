@@ -18,7 +18,7 @@ from sqlalchemy import and_, bindparam, select, union
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement, Select
 
-from airflow_rest_api.services import dag_version, errors
+from airflow_rest_api.services import dag_version, errors, stored_json
 
 Entry = dict[str, Any]
 
@@ -41,7 +41,7 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = (
     RUN.c.state,
     RUN.c.triggered_by,
     RUN.c.triggering_user_name,
-    RUN.c.conf,
+    stored_json.column(RUN.c.conf),
     _NOTE.c.content,
     RUN.c.bundle_version,
     _DAG.c.dag_display_name.label("dag_display_name"),

@@ -12,7 +12,7 @@ from typing import Any
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from sqlalchemy import and_, select
 
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, stored_json
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dags import structure
 from airflow_rest_api.services.database import reading
@@ -107,7 +107,7 @@ def get_rendered_fields_at(dag_id: str, task_id: str, logical_date: datetime, *,
 def _stored(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> Any:
     instances = place.of_task(dag_id, dag_run_id, task_id)
     wanted = (
-        select(_RENDERED.c.rendered_fields)
+        select(stored_json.column(_RENDERED.c.rendered_fields))
         .select_from(TASK_INSTANCE.outerjoin(_RENDERED, and_(*SAME_KEY)))
         .where(*instances, TASK_INSTANCE.c.map_index == map_index)
     )

@@ -22,7 +22,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement, FromClause, Select
 
-from airflow_rest_api.services import dag_version
+from airflow_rest_api.services import dag_version, stored_json
 
 Entry = dict[str, Any]
 Value = TypeVar("Value")
@@ -74,7 +74,7 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = (
     type_coerce(TASK_INSTANCE.c.executor_config, LargeBinary()).label("executor_config"),
     select(_NOTE.c.content).where(_NOTE.c.ti_id == TASK_INSTANCE.c.id).scalar_subquery(),
     TASK_INSTANCE.c.rendered_map_index,
-    select(_RENDERED.c.rendered_fields).where(*SAME_KEY).scalar_subquery(),
+    select(stored_json.column(_RENDERED.c.rendered_fields)).where(*SAME_KEY).scalar_subquery(),
     TASK_INSTANCE.c.trigger_id,
     TASK_INSTANCE.c.dag_version_id,
 )
