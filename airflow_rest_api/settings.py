@@ -108,8 +108,9 @@ class Settings:
     access_token_minutes: int = 15
     refresh_token_days: int = 30
     max_dag_file_kib: int = 1024
+    max_archive_kib: int = 16384
     max_upload_mib: int = 50
-    max_body_kib: int = 256
+    max_body_kib: int = 4096
     operation_days: int = 7
     worker_threads: int = 12
     validate_responses: bool = True
@@ -143,8 +144,9 @@ def load(option: Option, *, pool_size: int = 0, given: Iterable[str] = ()) -> Se
         access_token_minutes=reader.integer("access_token_minutes", 15, 1, 1440),
         refresh_token_days=reader.integer("refresh_token_days", 30, 1, 365),
         max_dag_file_kib=reader.integer("max_dag_file_kib", 1024, 1, 1024 * 1024),
+        max_archive_kib=reader.integer("max_archive_kib", 16384, 1, 1024 * 1024),
         max_upload_mib=reader.integer("max_upload_mib", 50, 1, 1024 * 1024),
-        max_body_kib=reader.integer("max_body_kib", 256, 1, 1024 * 1024),
+        max_body_kib=reader.integer("max_body_kib", 4096, 1, 1024 * 1024),
         operation_days=reader.integer("operation_days", 7, 1, 365),
         worker_threads=reader.threads("worker_threads", 12, pool_size),
         validate_responses=reader.boolean("validate_responses", default=True),

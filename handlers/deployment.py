@@ -25,7 +25,7 @@ def deploy_dag(
     settings: Settings,
 ) -> Json:
     """Deploy a DAG."""
-    who, workshop = service.Client(caller, client), service.Workshop(sandbox, settings.max_dag_file_kib)
+    who, workshop = service.Client(caller, client), service.Workshop(sandbox, settings.max_archive_kib)
     return service.deploy_dag(
         body, client=who, precondition=precondition, following=following, workshop=workshop
     )
@@ -39,7 +39,7 @@ def get_deployments(caller: Caller, **query: Any) -> Json:
 def validate_dag(body: Json, caller: Caller, sandbox: Any, settings: Settings) -> Json:
     """Check a DAG file without storing it."""
     return validation.validate_dag(
-        body, caller=caller, sandbox=sandbox, max_file_kib=settings.max_dag_file_kib
+        body, caller=caller, sandbox=sandbox, max_archive_kib=settings.max_archive_kib
     )
 
 

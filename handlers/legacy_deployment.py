@@ -31,7 +31,7 @@ def deploy_dag(
     **sent: Any,
 ) -> Json | Pending:
     """Deploy a DAG."""
-    workshop = Workshop(sandbox, settings.max_dag_file_kib)
+    workshop = Workshop(sandbox, settings.max_archive_kib)
     deployer = Deployer(Client(caller, client), following, workshop)
     deploy = ebay.deploy_dag if call.dialect == EBAY else clairvoyant.deploy_dag
     return deploy(call, Wish(**sent), deployer)

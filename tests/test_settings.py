@@ -48,7 +48,8 @@ class TestDefaults:
             15,
             30,
         )
-        assert (settings.max_body_kib, settings.max_dag_file_kib, settings.max_upload_mib) == (256, 1024, 50)
+        assert (settings.max_body_kib, settings.max_dag_file_kib, settings.max_upload_mib) == (4096, 1024, 50)
+        assert settings.max_archive_kib == 16384
         assert (settings.legacy_enabled, settings.legacy_dialect) == (True, "auto")
 
     def test_an_empty_value_is_none(self):
@@ -80,6 +81,7 @@ class TestValues:
             ("access_token_minutes", 1, 1440),
             ("refresh_token_days", 1, 365),
             ("max_dag_file_kib", 1, 1024**2),
+            ("max_archive_kib", 1, 1024**2),
             ("max_upload_mib", 1, 1024**2),
             ("max_body_kib", 1, 1024**2),
             ("worker_threads", 1, 1000),

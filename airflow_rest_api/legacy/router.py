@@ -129,11 +129,11 @@ class LegacyRouter:
         expected: list[OldCall] = []
         if old is None or old.takes_files:
             expected = await self._workers.run(self._with_files, old, caller)
-        names = {
+        bounds = [
             entry.operation("POST").body_limit for entry in expected if arguments.may_be_large(media_type)
-        }
-        most = max(limits.most_bytes(self._settings, name) for name in names or {limits.PLAIN})
-        received = limits.admit_body(scope, receive, most, limits.FRAMING_BYTES if names else 0)
+        ]
+        most = max(limits.most_bytes(self._settings, bound) for bound in bounds or [limits.PLAIN])
+        received = limits.admit_body(scope, receive, most, limits.FRAMING_BYTES if bounds else 0)
         return await arguments.form(media_type, received, most, exchange.of(scope).closing)
 
     def _with_files(self, old: OldCall | None, caller: Caller) -> list[OldCall]:

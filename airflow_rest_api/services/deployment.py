@@ -74,10 +74,10 @@ class Client:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where a submission is looked at, and how large a file of it may be."""
+    """Where a submission is looked at, and how large an archive may be."""
 
     sandbox: Sandbox
-    max_file_kib: int
+    max_archive_kib: int
 
 
 def get_deployments(*, query: Mapping[str, Any], caller: Caller) -> Entry:
@@ -115,7 +115,7 @@ def deploy_dag(
     began, (new_id, is_repeated) = datetime.now(timezone.utc), planned()
     if is_repeated:
         return deployment_storing.again(new_id)
-    with submitted(form, max_file_kib=workshop.max_file_kib) as submission:
+    with submitted(form, max_archive_kib=workshop.max_archive_kib) as submission:
         order = deployment_orders.made(form, submission, caller=client.caller, sandbox=workshop.sandbox)
         accept(order)
         expected = Expectation(force=bool(form.get("force")), precondition=precondition)

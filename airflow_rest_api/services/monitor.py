@@ -90,6 +90,7 @@ def get_capabilities(settings: Settings, sandbox: Sandbox) -> dict[str, Any]:
         "legacy_dialect": settings.legacy_dialect,
         "max_body_kib": settings.max_body_kib,
         "max_dag_file_kib": settings.max_dag_file_kib,
+        "max_archive_kib": settings.max_archive_kib,
         "max_upload_mib": settings.max_upload_mib,
         "maximum_page_limit": conf.getint("api", "maximum_page_limit"),
     }

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,7 +16,7 @@ from starlette.datastructures import Headers
 
 from airflow_rest_api.services import errors
 from airflow_rest_api.web import contract, preconditions
-from airflow_rest_api.web.schemas import NO_NUL, Schema, clean, instant
+from airflow_rest_api.web.schemas import NO_NUL, Schema, clean, day, instant
 
 Fault = dict[str, str]
 MAX_PAIRS = 1000
@@ -87,7 +86,7 @@ def coerced(text: str, kind: str) -> Any:
 def _typed(value: Any, form: str | None) -> Any:
     if form == "date-time":
         return instant(value)
-    return date.fromisoformat(value) if form == "date" else value
+    return day(value) if form == "date" else value
 
 
 class ArgumentReader:

@@ -18,7 +18,7 @@ from airflow_rest_api.web.exchange import Exchange
 from airflow_rest_api.web.faults import Faults, StartError
 from airflow_rest_api.web.forms import FormReader
 from airflow_rest_api.web.gate import Gate
-from airflow_rest_api.web.limits import most_bytes
+from airflow_rest_api.web.limits import most_bytes_of_file
 from airflow_rest_api.web.resources import Resources
 from airflow_rest_api.web.validation import passing_map, validator_map
 
@@ -84,7 +84,7 @@ class CompiledContract:
         name, definition = operation.operation_id, operation.definition
         self.readers[name] = ArgumentReader(self.document, operation, components)
         if operation.body_type == contract.FORM:
-            most = most_bytes(resources.settings, operation.body_limit)
+            most = partial(most_bytes_of_file, resources.settings, operation.body_limit)
             self.forms[name] = FormReader(self.document, definition["requestBody"], components, most)
         elif "requestBody" in definition:
             self.bodies[name] = BodyReader(definition["requestBody"], components)

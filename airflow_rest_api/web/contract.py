@@ -43,8 +43,8 @@ class Operation:
     definition: Mapping[str, Any]
     # What its body's field `dry_run` is when it is absent; None where it has no such field.
     dry_run_default: bool | None = None
-    # The setting that bounds its body.
-    body_limit: str = "max_body_kib"
+    # The setting that bounds its body, or for each file of its form the one that bounds that file.
+    body_limit: str | Mapping[str, str] = "max_body_kib"
     # Of a read, the switch among its parameters with which it is recorded like a change.
     audited_when: str | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -27,12 +27,12 @@ class FormReader:
         document: contract.Document,
         definition: Mapping[str, Any],
         components: Mapping[str, Any],
-        most: int,
+        most: Callable[[str], int],
     ) -> None:
-        """Compile the request body ``definition`` of an operation that takes files of at most ``most`` bytes."""
+        """Compile the request body ``definition``; the file of a field has at most ``most(field)`` bytes."""
         schema, self._fields = _fields(document, definition)
         self._required = definition.get("required", False)
-        self._most = most
+        self._most = {name: most(name) for name, entry in self._fields.items() if is_file(entry)}
         # What a file holds is no matter of a schema.
         properties = {name: {} if is_file(entry) else entry for name, entry in self._fields.items()}
         self._schema = Schema({**schema, "properties": properties}, components)
@@ -74,7 +74,9 @@ class FormReader:
 class _Form:
     """The fields of one form as they come in."""
 
-    def __init__(self, fields: Mapping[str, Mapping[str, Any]], most: int, closing: ExitStack) -> None:
+    def __init__(
+        self, fields: Mapping[str, Mapping[str, Any]], most: Mapping[str, int], closing: ExitStack
+    ) -> None:
         self._fields = fields
         self._most = most
         self._closing = closing
@@ -92,7 +94,7 @@ class _Form:
 
     def _sink(self, head: PartHead, *, wants_file: bool) -> Sink:
         if head.file_name and wants_file:
-            return File(head.file_name, self._most, self._closing)
+            return File(head.file_name, self._most[head.name], self._closing)
         if head.file_name:
             raise _wrong(head.name, "Must be sent as a text, without the name of a file.")
         return _Nothing(head.name) if wants_file or head.file_name is not None else Text(head.name)

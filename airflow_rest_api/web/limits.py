@@ -20,7 +20,12 @@ FRAMING_BYTES = 64 * 1024
 # What bounds a body that is no file.
 PLAIN = "max_body_kib"
 # The settings that an operation's `x-body-limit` may name, and how many bytes one of each is.
-SETTINGS = {"max_body_kib": 1024, "max_dag_file_kib": 1024, "max_upload_mib": 1024 * 1024}
+SETTINGS = {
+    "max_body_kib": 1024,
+    "max_dag_file_kib": 1024,
+    "max_archive_kib": 1024,
+    "max_upload_mib": 1024 * 1024,
+}
 # Path and query; a list filter takes some hundred ids. Servers bound the whole head, some of them generously.
 MAX_ADDRESS_BYTES = 16 * 1024
 _MOST_DIGITS = 18
@@ -39,9 +44,15 @@ class BodyLimits:
         self._settings = settings
 
     def admit(self, operation: Operation, scope: Scope, receive: Receive) -> Receive:
-        """Return a `receive` that keeps the limit; raises `BodyTooLarge` on the announced length, unread."""
+        """Return a `receive` that keeps the limit.
+
+        Authentication comes first: a head that announces too large a body is rejected when the body is asked for.
+        """
         framing = FRAMING_BYTES if operation.body_type == contract.FORM else 0
-        return admit_body(scope, receive, most_bytes(self._settings, operation.body_limit), framing)
+        try:
+            return admit_body(scope, receive, most_bytes(self._settings, operation.body_limit), framing)
+        except (problems.Refused, errors.Refusal) as fault:
+            return _rejecting(fault)
 
 
 def admit_body(scope: Scope, receive: Receive, most: int, framing: int) -> Receive:
@@ -62,10 +73,28 @@ def admit_body(scope: Scope, receive: Receive, most: int, framing: int) -> Recei
     return receive if announced == b"0" else _Paced(receive, most, framing)
 
 
-def most_bytes(settings: Settings, name: str) -> int:
-    """Return the number of bytes that a setting of `SETTINGS` allows."""
-    number: int = getattr(settings, name)
-    return number * SETTINGS[name]
+def _rejecting(fault: Exception) -> Receive:
+    async def reject() -> Message:
+        raise fault
+
+    return reject
+
+
+def most_bytes(settings: Settings, limit: str | Mapping[str, str]) -> int:
+    """Return the number of bytes that an operation's `body_limit` allows; of several files the largest counts."""
+    names = [limit] if isinstance(limit, str) else limit.values()
+    return max(int(getattr(settings, name)) * SETTINGS[name] for name in names)
+
+
+def most_bytes_of_file(settings: Settings, limit: str | Mapping[str, str], field: str) -> int:
+    """Return the number of bytes that a file in a field of a form may have."""
+    return most_bytes(settings, limit if isinstance(limit, str) else limit[field])
+
+
+def unknown_settings(limit: str | Mapping[str, str]) -> list[str]:
+    """Return the names in an operation's `body_limit` that are not settings for bodies."""
+    names = [limit] if isinstance(limit, str) else limit.values()
+    return [name for name in names if name not in SETTINGS]
 
 
 class _Paced:

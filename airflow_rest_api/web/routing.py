@@ -362,8 +362,8 @@ def _followed(document: contract.Document, operation: contract.Operation) -> Ite
 
 def _bodies(document: contract.Document, operation: contract.Operation) -> Iterator[str]:
     subject = f"the operation '{operation.operation_id}'"
-    if operation.body_limit not in limits.SETTINGS:
-        yield f"{subject} is limited by '{operation.body_limit}', which is no setting for bodies"
+    for name in limits.unknown_settings(operation.body_limit):
+        yield f"{subject} is limited by '{name}', which is no setting for bodies"
     body = operation.definition.get("requestBody", {})
     for media_type in body.get("content", {}):
         if media_type not in (contract.JSON, contract.FORM):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timezone
 from typing import Any
@@ -18,6 +19,9 @@ _CONSTRAINTS = "x-constraints"
 _COMPONENT = "#/components/schemas/"
 _MAPS_OF_SCHEMAS = frozenset({"properties", "patternProperties", "definitions"})
 _UNFIT = "The value does not fit the schema."
+_DAY = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[Tt _]00:00(?::00(?:\.0+)?)?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})?)?"
+)
 # PostgreSQL's texts cannot hold it, and its driver says so by an error that is none of the database's.
 NO_NUL = "Must not contain the character NUL."
 
@@ -73,6 +77,14 @@ def instant(text: str) -> datetime:
     return moment
 
 
+def day(text: str) -> date:
+    """Read a date, or a date-time at midnight with or without a zone, as `/api/v2` does; raises ValueError."""
+    found = _DAY.fullmatch(text)
+    if found is None:
+        raise ValueError("not a date")
+    return date.fromisoformat(found.group(1))
+
+
 def _reads(read: Any) -> Any:
     def check(text: str) -> bool:
         try:
@@ -93,7 +105,7 @@ def _uuid(text: str) -> UUID:
 
 # jsonschema-rs knows more than these, but is stricter than generated clients on `date-time`: the official
 # Airflow client writes the zone of a query parameter without its colon.
-FORMATS = {"date-time": _reads(instant), "date": _reads(date.fromisoformat), "uuid": _reads(_uuid)}
+FORMATS = {"date-time": _reads(instant), "date": _reads(day), "uuid": _reads(_uuid)}
 
 
 class BrokenSchema(Exception):
@@ -208,10 +220,11 @@ def _excluded(facts: Mapping[str, Any]) -> str:
     return "The operation does not support it. Leave it out."
 
 
+_FORMAT_SENTENCES = {"date": "Must be a date, for example 2026-01-31, or a date-time at midnight."}
 _SENTENCES: dict[str, Any] = {
     "type": _types,
     "enum": lambda facts: f"Must be one of {', '.join(_word(option) for option in facts['options'])}.",
-    "format": lambda facts: f"Must be a {facts['format']}.",
+    "format": lambda facts: _FORMAT_SENTENCES.get(facts["format"], f"Must be a {facts['format']}."),
     "pattern": lambda facts: f"Must match {facts['pattern']}.",
     "minLength": lambda facts: f"Must have at least {facts['limit']} characters.",
     "maxLength": lambda facts: f"Must have at most {facts['limit']} characters.",

@@ -221,6 +221,9 @@ class TestGetDagRuns:
             {"partition_date_lte": "2026-02-27"},
             {"partition_date_gte": "2026-02-28", "partition_date_lte": "2026-03-01"},
             {"partition_date_gte": "2026-03-01", "partition_date_lte": "2026-03-01", "cursor": ""},
+            {"partition_date_gte": "2026-02-28T00:00:00Z", "partition_date_lte": "2026-02-28T00:00"},
+            {"partition_date_lte": "2026-02-28T00:00:00.000+02:00"},
+            {"partition_date_lte": "2026-02-28 00:00:00+0200"},
         ],
         ids=str,
     )
@@ -231,6 +234,13 @@ class TestGetDagRuns:
         days = {"partition_date_gte": "2026-02-28", "partition_date_lte": "2026-02-28"}
         answer = rest.get("/dags/partitioned/dagRuns", params=days)
         assert [run["partition_key"] for run in answer.json()["dag_runs"]] == ["2026-03-01"]
+
+    def test_the_error_names_what_to_send(self, rest):
+        answer = rest.get("/dags/partitioned/dagRuns", params={"partition_date_gte": "2026-02-28T07:00:00Z"})
+        assert answer.json()["detail"] == (
+            "The query parameter 'partition_date_gte': "
+            "Must be a date, for example 2026-01-31, or a date-time at midnight."
+        )
 
     @pytest.mark.parametrize("dag_id", ["~", "etl"])
     def test_days_of_partitions_need_a_dag_with_partitions(self, parity, dag_id):
@@ -253,6 +263,9 @@ class TestGetDagRuns:
             {"run_after_gte": "yesterday"},
             {"duration_gt": "long"},
             {"partition_date_gte": "2026-13-01"},
+            {"partition_date_gte": "2026-12-01T00:00:01Z"},
+            {"partition_date_lte": "2026-12-01T00"},
+            {"partition_date_lte": "20261201"},
         ],
         ids=str,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 from contextlib import contextmanager
@@ -249,6 +250,23 @@ class TestValidateDag:
 
     def test_a_file_that_is_too_large_is_refused_unread(self, deploying):
         assert validate(deploying, b"#" * (1200 * 1024)).status_code == 413
+
+    def test_a_file_beyond_its_own_limit_is_refused_although_an_archive_could_be_as_large(self, deploying):
+        answer = validate(deploying, b"#" * (1024 * 1024 + 1))
+        assert (answer.status_code, "1048576 bytes" in answer.json()["detail"]) == (413, True)
+
+    def test_an_archive_has_a_limit_of_its_own(self, deploying):
+        # Random bytes do not compress.
+        files = {"dag.py": DAG.format(dag_id="large"), "data.txt": os.urandom(1024 * 1024 + 1)}
+        answer = validate(deploying, archive(files), name="large.zip", field="archive")
+        assert answer.json()["valid"] is True
+
+    @pytest.mark.parametrize("path", ["aux.py", "team/CON.py", "nul.d/a.py"])
+    def test_the_name_of_a_windows_device_is_not_deployed(self, deploying, path):
+        answer = validate(deploying, DAG.format(dag_id="a"), path=path)
+        assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (400, "bad-path")
+        packed = validate(deploying, archive({path: DAG.format(dag_id="a")}), name="a.zip", field="archive")
+        assert (packed.status_code, "names a device on Windows" in packed.json()["detail"]) == (422, True)
 
     def test_a_hostile_name_of_the_client_is_its_last_part(self, deploying):
         assert validate(deploying, DAG.format(dag_id="a"), name="../../etc/x.py").json()["path"] == "x.py"

@@ -77,8 +77,9 @@ class TestGetCapabilities:
             "components_enabled": [],
             "legacy_enabled": True,
             "legacy_dialect": "auto",
-            "max_body_kib": 256,
+            "max_body_kib": 4096,
             "max_dag_file_kib": 1024,
+            "max_archive_kib": 16384,
             "max_upload_mib": 50,
             "maximum_page_limit": 100,
         }

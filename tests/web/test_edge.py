@@ -82,7 +82,7 @@ class TestProblems:
             ("GET", "/rest_api/v1/dags/no_such_dag", {"role": "admin"}, 404),  # a service
             ("POST", "/rest_api/v1/security/login", {"content": b"{"}, 400),  # the body
             ("POST", "/rest_api/v1/security/login", {"content": b"", "type": "text/plain"}, 415),
-            ("POST", "/rest_api/v1/security/login", {"content": b"x" * 300_000}, 413),  # the edge
+            ("POST", "/rest_api/v1/security/login", {"content": b"x" * 5_000_000}, 413),  # the edge
         ],
     )
     def test_every_layer_answers_a_problem(self, rest, token, method, path, options, status):
@@ -90,6 +90,19 @@ class TestProblems:
         if "role" in options:
             headers["authorization"] = f"Bearer {token(options['role'])}"
         problem_of(rest.http.request(method, path, headers=headers, content=options.get("content")), status)
+
+    @pytest.mark.parametrize(
+        "headers",
+        [{}, {"content-length": "x"}, {"content-encoding": "gzip"}],
+        ids=["size", "length", "encoding"],
+    )
+    def test_authentication_comes_before_the_size_of_the_body(self, rest, token, headers):
+        def status(**further):
+            sent = {"content-type": "application/json", **headers, **further}
+            return rest.http.post("/rest_api/v1/pools", content=b"x" * 5_000_000, headers=sent).status_code
+
+        assert status() == 401
+        assert status(authorization=f"Bearer {token('admin')}") in (400, 413, 415)
 
     def test_a_missing_credential_is_challenged(self, rest):
         response = rest.get("/dags", role=None)

@@ -35,6 +35,14 @@ PATHS = {
         )
     },
     "/loose": {"post": operation("make_loose", body=LOOSE, takes="multipart/form-data", required=False)},
+    "/two": {
+        "post": operation(
+            "make_two",
+            body=FORM,
+            takes="multipart/form-data",
+            **{"x-body-limit": {"file": "max_body_kib", "other": "max_upload_mib"}},
+        )
+    },
     "/kept": {"post": operation("keep_thing", body=FORM, takes="multipart/form-data", parameters=[KEY])},
 }
 BOUNDARY = "boundary-7"
@@ -80,8 +88,9 @@ def client(build, seen):
 
     return build(
         PATHS,
-        {"make_thing": take, "make_loose": take, "keep_thing": take},
+        {"make_thing": take, "make_loose": take, "make_two": take, "keep_thing": take},
         max_upload_mib=2,
+        max_body_kib=512,
     )
 
 
@@ -349,8 +358,15 @@ class TestSize:
         refused(client.post("things", content=pieces(), headers={**HEAD, "content-length": length}), 413)
 
     def test_the_limit_is_that_of_the_operation(self, post):
-        large = form(part("file", b"x" * 257 * KIB, "a"))
-        assert "262144 bytes" in refused(post(large, "loose"), 413)
+        large = form(part("file", b"x" * (MIB // 2 + 1), "a"))
+        assert "524288 bytes" in refused(post(large, "loose"), 413)
+
+    def test_the_limit_may_be_another_one_for_each_file(self, post):
+        half, whole = b"x" * (MIB // 2), b"x" * MIB
+        assert "524288 bytes" in refused(post(form(part("file", half + b"x", "a")), "two"), 413)
+        files = got(post(form(part("file", half, "a"), part("other", whole, "b"), part("root", "r")), "two"))
+        assert [files[name]["size"] for name in ("file", "other")] == [MIB // 2, MIB]
+        assert "2097152 bytes" in refused(post(form(part("other", whole * 3, "b")), "two"), 413)
 
     def test_a_full_disk_is_told(self, post, monkeypatch):
         def full(*_):

@@ -20,7 +20,7 @@ from typing import IO, BinaryIO
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.files import confined
 
-MOST_ENTRIES = 1000
+MOST_ENTRIES = 10_000
 MOST_DEPTH = 20
 _CHUNK = 64 * 1024
 # What tar adds to each entry: its header, and the filling of its last block.
@@ -144,7 +144,7 @@ def _shown(name: str) -> str:
 
 def _counted(number: int) -> None:
     if number > MOST_ENTRIES:
-        raise ArchiveRefused(f"holds more than {MOST_ENTRIES} entries")
+        raise ArchiveRefused(f"holds more than {MOST_ENTRIES:,} entries")
 
 
 def _content(source: IO[bytes], budget: _Budget) -> bytes:

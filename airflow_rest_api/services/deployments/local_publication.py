@@ -22,7 +22,7 @@ from airflow_rest_api.services.files import confined, disk_faults, durable_file
 from airflow_rest_api.services.files.exchange_folders import exchange
 
 # More than any folder that is deployed may hold; what is more is no folder of DAGs that we could keep.
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES = 256 * 1024 * 1024
 # Files that were being written when their process died are removed when nobody has touched them for so long.
 STALE_SECONDS = 3600.0
 # How long a folder that was replaced is kept for those who read it.

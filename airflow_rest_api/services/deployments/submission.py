@@ -17,7 +17,7 @@ from airflow_rest_api.services.deployments.content import FOLDER, Content
 from airflow_rest_api.services.files import confined
 from airflow_rest_api.services.files.uploads import Upload
 
-# Python repeats itself, and is packed to a fifth or less.
+# Python repeats itself, and is compressed to a fifth or less.
 UNPACKED_FACTOR = 10
 # Of the temporary folder of each submission.
 FOLDER_PREFIX = "rest-api-submission-"
@@ -87,13 +87,13 @@ class Submission:
 
 
 @contextmanager
-def submitted(form: Mapping[str, Any], *, max_file_kib: int) -> Iterator[Submission]:
+def submitted(form: Mapping[str, Any], *, max_archive_kib: int) -> Iterator[Submission]:
     """Read the fields `dag_file` or `archive`, `bundle_name` and `path` of a form; the files are gone afterwards.
 
     Raises `NothingSent`, `BadPath`, `NotPython`, `EmptyFile`, `ReservedModule`, `ArchiveRefused`, and what
     `bundles.writable` raises.
     """
-    bundle, most = bundles.writable(form.get("bundle_name")), max_file_kib * 1024
+    bundle, most = bundles.writable(form.get("bundle_name")), max_archive_kib * 1024
     path, upload, content = _read(form.get("dag_file"), form.get("archive"), form.get("path"), most)
     with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as name:
         folder = Path(name)

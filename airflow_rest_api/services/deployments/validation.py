@@ -78,12 +78,12 @@ class Report:
         return {dag.dag_id: dag.path for dag in self.verdict.dags}
 
 
-def validate_dag(form: Mapping[str, Any], *, caller: Caller, sandbox: Sandbox, max_file_kib: int) -> Json:
+def validate_dag(form: Mapping[str, Any], *, caller: Caller, sandbox: Sandbox, max_archive_kib: int) -> Json:
     """Check what a form sends and tell what deploying it would change; nothing is stored.
 
     Raises what `submitted` and `sandboxes.verdict_on` raise.
     """
-    with submitted(form, max_file_kib=max_file_kib) as submission:
+    with submitted(form, max_archive_kib=max_archive_kib) as submission:
         report = checked(submission, caller=caller, sandbox=sandbox)
         return {
             "valid": report.valid,

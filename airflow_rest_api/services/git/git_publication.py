@@ -19,7 +19,7 @@ from airflow_rest_api.services.git.git_clone import FILE_MODES, FOLDER_MODE, PEN
 from airflow_rest_api.services.git.git_following import allowed, place_of, why_not
 
 # More than any folder that is deployed may hold.
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES = 256 * 1024 * 1024
 # After the first push was refused, because somebody else was faster.
 RETRIES = 3
 # By this line of its message a commit is found again.
