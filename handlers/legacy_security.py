@@ -10,7 +10,8 @@ from airflow_rest_api.security.sessions import Sessions
 
 def login(body: dict[str, Any], client: str, sessions: Sessions) -> dict[str, str]:
     """Log in at the old address."""
-    provider, refresh = body.get("provider", "db"), body.get("refresh", False)
+    # Flask-AppBuilder took every value of `refresh` that Python counts as true.
+    provider, refresh = body.get("provider", "db"), bool(body.get("refresh"))
     login_errors.require_known(provider)
     return sessions.login(body["username"], body["password"], provider, refresh=refresh, client=client)
 

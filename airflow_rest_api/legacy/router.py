@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_rest_api.legacy import arguments, dialects, safety
-from airflow_rest_api.legacy.calls import Call
+from airflow_rest_api.legacy.calls import CLAIRVOYANT, Call
 from airflow_rest_api.legacy.catalogue import OldCall
 from airflow_rest_api.legacy.failures import BadRequest
 from airflow_rest_api.legacy.identity import Identity
@@ -36,6 +36,8 @@ from airflow_rest_api.web.guard import Recorder
 from airflow_rest_api.web.problems import Problem
 
 METHODS = ("GET", "POST")
+# Releases 0.0.1 and 0.0.2 of Clairvoyant's plugin had the address `/admin/rest_api/api/v1.0/NAME`.
+_FIRST_RELEASES = "v1.0"
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class LegacyRouter:
         call = Call(dialects.of_door(self._settings.legacy_dialect, scope[DIALECT_KEY]))
         current.call = call
         try:
-            await self._carry_out(call, place.removeprefix("/api").strip("/"), scope, receive, answer)
+            await self._carry_out(call, _named(place, scope[DIALECT_KEY]), scope, receive, answer)
         except asyncio.CancelledError:
             raise
         except Exception as fault:
@@ -183,6 +185,14 @@ class LegacyRouter:
     ) -> tuple[int, bytes]:
         status, told = dialects.refused(call, fault, problem, authorization)
         return status, self._around.redactor.json(json_encoding.encode(told))
+
+
+def _named(place: str, door: str) -> str:
+    """Return the name of a call in the path, empty if there is none."""
+    named = place.removeprefix("/api").strip("/")
+    if door == CLAIRVOYANT and f"{named}/".startswith(f"{_FIRST_RELEASES}/"):
+        return named.removeprefix(_FIRST_RELEASES).strip("/")
+    return named
 
 
 def _plain(name: str) -> str:

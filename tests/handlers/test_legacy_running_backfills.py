@@ -33,6 +33,12 @@ def newest(rest):
     return rest.get("/backfills", params={"order_by": "-id"}).json()["backfills"][0]
 
 
+def every_task(rest):
+    """The lines of a dry run about the tasks of the daily DAG."""
+    tasks = rest.get(f"/dags/{DAILY}/tasks").json()["tasks"]
+    return [f"Task {entry['task_id']}\n" for entry in sorted(tasks, key=lambda entry: entry["task_id"])]
+
+
 def made(rest):
     """The number of the backfill of the daily DAG, as soon as there is one."""
     until(lambda: newest(rest)["dag_id"] == DAILY)
@@ -107,13 +113,14 @@ class TestBackfill:
         assert stderr == "Of the runs 3 failed without a failed task."
 
     @pytest.mark.parametrize("name", ["start_date", "end_date"])
-    def test_one_date_alone_counts_for_both(self, backfill, name):
+    def test_one_date_alone_counts_for_both(self, rest, backfill, name):
         told = printed(backfill(**{name: "2026-02-02"}, dry_run="on"))
-        assert told == (f"Dry run of DAG {DAILY} on 2026-02-02T00:00:00+00:00\n", "")
+        first = f"Dry run of DAG {DAILY} on 2026-02-02T00:00:00+00:00\n"
+        assert told == ("".join([first, *every_task(rest)]), "")
 
     def test_a_dry_run_tells_the_dates_and_makes_nothing(self, rest, backfill):
         days = [f"Dry run of DAG {DAILY} on 2026-02-0{day}T00:00:00+00:00\n" for day in (1, 2, 3)]
-        assert printed(backfill(**DATES, dry_run="on")) == ("".join(days), "")
+        assert printed(backfill(**DATES, dry_run="on")) == ("".join([*days, *every_task(rest)]), "")
         told = printed(backfill(**DATES, dry_run="on", task_regex="after_loop"))[0]
         tasks = [f"Task {name}\n" for name in ("run_after_loop", "runme_0", "runme_1", "runme_2")]
         assert told == "".join([*days, *tasks])
@@ -146,7 +153,7 @@ class TestBackfill:
         assert rest.put(f"/backfills/{newest(rest)['id']}/cancel").status_code == 200
         query = {"dag_id": "etl", "start_date": "2026-01-05", "end_date": "2026-01-09"}
         told, _ = printed(old("clairvoyant", "backfill", {**query, "dry_run": "on"}))
-        days = [line.split()[-1][:10] for line in told.splitlines()]
+        days = [line.split()[-1][:10] for line in told.splitlines() if line.startswith("Dry run")]
         # The one of the 5th has succeeded, that of the 6th has failed, that of the 7th runs.
         assert days == ["2026-01-06", "2026-01-08"]
         stdout, _ = printed(old("clairvoyant", "backfill", query))
@@ -177,6 +184,29 @@ class TestBackfill:
             assert expected in found
             assert bool(expected) is bool(found)
         assert newest(rest)["id"] == before
+
+    @pytest.mark.parametrize(
+        ("query", "reason"),
+        [
+            ({"start_date": "2026-02-01", "dag_id": "manual"}, "tells no dates"),
+            ({"start_date": "2026-02-01T12:00:00"}, "No run dates were found"),
+            ({"start_date": "2126-02-01"}, "lie ahead"),
+            ({"start_date": "0001-01-01", "end_date": "9999-12-31"}, "more than 2000 runs"),
+        ],
+        ids=["schedule", "no_run", "ahead", "many"],
+    )
+    def test_a_dry_run_has_the_old_text_also_where_no_run_is_possible(self, backfill, query, reason):
+        stdout, stderr = printed(backfill(**query, dry_run="on"))
+        dag_id, date = query.get("dag_id", DAILY), f"{query['start_date']:T<11}"
+        first, *tasks = stdout.splitlines()
+        assert first.startswith(f"Dry run of DAG {dag_id} on {date}")
+        assert tasks
+        assert all(line.startswith("Task ") for line in tasks)
+        assert reason in stderr
+
+    def test_a_dry_run_names_the_tasks_that_were_chosen_also_where_no_run_is_possible(self, backfill):
+        stdout, _ = printed(backfill(start_date="2126-02-01", task_regex="^runme_0$", dry_run="on"))
+        assert stdout.splitlines()[1:] == ["Task runme_0"]
 
     def test_who_may_not_is_refused_and_nothing_is_made(self, rest, old, backfill, without):
         assert old("clairvoyant", "backfill", DATES, role="viewer").status_code == 403

@@ -65,6 +65,11 @@ class TestLogin:
         )
         assert answer.status_code == 200, answer.text
 
+    @pytest.mark.parametrize("value", ["true", "yes", "1", 1, True, 0, "", None, False], ids=repr)
+    def test_refresh_is_on_for_every_true_value(self, rest, value, restored_database):
+        answer = rest.http.post(LOGIN_AT, json={**LOGIN, "refresh": value})
+        assert (answer.status_code, "refresh_token" in answer.json()) == (200, bool(value))
+
     def test_what_it_does_not_know_does_not_bother_it(self, rest):
         answer = rest.http.post(f"{LOGIN_AT}?x=1", json={**LOGIN, "further": [1]})
         assert answer.status_code == 200
@@ -105,7 +110,7 @@ class TestLogin:
             assert told(answer) == (400, NOT_JSON)
 
     def test_a_large_body_is_refused_in_the_old_form(self, rest):
-        status, _ = told(rest.http.post(LOGIN_AT, json={**LOGIN, "x": "x" * 300_000}))
+        status, _ = told(rest.http.post(LOGIN_AT, json={**LOGIN, "x": "x" * 5_000_000}))
         assert status == 413
 
     def test_who_fails_too_often_has_to_wait(self, rest, restored_database):

@@ -92,3 +92,34 @@ def test_a_dag_that_is_not_there_is_told(old, name, door, required):
     values = {**{key: VALUES[key] for key in required}, "dag_id": " no_such "}
     answer = old(door, name, values)
     assert told(answer) == refusal(door, "The DAG ID 'no_such' does not exist")
+
+
+@pytest.mark.parametrize("name", [name for name, call in KNOWN.items() if "clairvoyant" in call.plugins])
+def test_a_call_has_the_address_of_clairvoyants_first_releases_too(old, name):
+    """They had `/admin/rest_api/api/v1.0/NAME`. A caller without a role changes nothing."""
+    for method in ("GET", "POST"):
+        first, later = (
+            old("clairvoyant", called, method=method, role="nobody", below=below)
+            for called, below in ((None, f"/v1.0/{name}"), (name, ""))
+        )
+        assert told(first) == told(later)
+        assert "was not found" not in first.text
+
+
+def test_the_address_of_the_first_releases_takes_arguments_and_names_its_calls(old):
+    dates = {"dag_id": "etl", "execution_date": "2026-01-05"}
+    assert told(old("clairvoyant", None, dates, below="/v1.0/dag_state")) == told(
+        old("clairvoyant", "dag_state", dates)
+    )
+    assert told(old("clairvoyant", None, form=dates, below="/v1.0/dag_state/")) == told(
+        old("clairvoyant", "dag_state", dates)
+    )
+    unknown = old("clairvoyant", None, below="/v1.0/no_such")
+    assert told(unknown) == refusal("clairvoyant", "API 'no_such' was not found")
+    assert told(old("clairvoyant", None, below="/v1.0")) == refusal("clairvoyant", "API should be provided")
+    assert told(old("clairvoyant", None, below="/v1.0x/version")) == refusal(
+        "clairvoyant", "API 'v1.0x/version' was not found"
+    )
+    assert told(old("ebay", None, below="/v1.0/version")) == refusal(
+        "ebay", "API 'v1.0/version' was not found"
+    )

@@ -14,7 +14,7 @@ class OldCalls:
     """`old("clairvoyant", "pause", {"dag_id": "etl"})`: a call at the door of a plugin, `name` in the query.
 
     `query` and `form` are arguments, `files` those of a multipart form; a `form` or a file makes it a POST. `role`
-    names the user, None sends no credential.
+    names the user, None sends no credential. ``below`` is what follows the door in the path.
     """
 
     def __init__(self, http: httpx.Client, token: Callable[[str], str]) -> None:
@@ -32,13 +32,14 @@ class OldCalls:
         method: str | None = None,
         role: str | None = "admin",
         headers: Mapping[str, str] | None = None,
+        below: str = "",
     ) -> httpx.Response:
         named = {} if name is None else {"api": name}
         credential = {"Authorization": f"Bearer {self._token(role)}"} if role else {}
         method = method or ("POST" if form is not None or files is not None else "GET")
         return self._http.request(
             method,
-            DOORS[door],
+            f"{DOORS[door]}{below}",
             params={**named, **(query or {})},
             data=form,
             files=files,

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from airflow_rest_api.legacy import instants
 from airflow_rest_api.legacy.calls import Call, Json
 from airflow_rest_api.legacy.clairvoyant import instance_names, standstill, task_patterns
-from airflow_rest_api.legacy.failures import Printed
+from airflow_rest_api.legacy.failures import PRINTED, Printed
 from airflow_rest_api.legacy.pending import Pending
 from airflow_rest_api.services import backfill as service
-from airflow_rest_api.services import dag
+from airflow_rest_api.services import dag, task
 from airflow_rest_api.services.backfills import backfill_outcome
 from airflow_rest_api.services.backfills.backfill_refusals import (
     InvalidReprocessBehavior,
@@ -20,7 +21,7 @@ from airflow_rest_api.services.backfills.backfill_refusals import (
 )
 from airflow_rest_api.services.caller import Caller
 
-Begin = Callable[[Call, Caller, Json], Json | Pending]
+Result = TypeVar("Result")
 
 SECONDS = 300
 _NO_DATES = "No run dates were found for the given dates and dag interval.\n"
@@ -41,19 +42,25 @@ class Wish:
 
 
 def backfill(call: Call, caller: Caller, wish: Wish) -> Json | Pending:
-    """Run a DAG for the dates of its schedule between two, and answer how the runs ended; a dry run names the dates.
+    """Run a DAG for the dates of its schedule between two, and return how the runs ended.
 
-    Raises `Printed`, `Denied` and what `create_backfill` raises.
+    A dry run returns the dates and the tasks. Raises `Printed`, `Denied` and what `create_backfill` raises.
     """
     body = _body(caller, wish)
-    begin: Begin = _planned if wish.dry_run else partial(_begun, is_success=wish.mark_success)
+    if wish.dry_run:
+        return _dry_run(call, caller, body)
     try:
-        return begin(call, caller, body)
+        return _reprocessing(partial(_begun, call, caller, is_success=wish.mark_success), body)
     except NoBackfillRunsToCreate:
         return call.printed(_NO_DATES)
+
+
+def _reprocessing(begin: Callable[[Json], Result], body: Json) -> Result:
+    try:
+        return begin(body)
     except InvalidReprocessBehavior:
         # What depends on the past cannot leave a failed run behind: Airflow 3 demands that it runs again.
-        return begin(call, caller, {**body, "reprocess_behavior": "failed"})
+        return begin({**body, "reprocess_behavior": "failed"})
 
 
 def _body(caller: Caller, wish: Wish) -> Json:
@@ -96,12 +103,39 @@ def _tasks(dag_id: str, task_regex: str) -> list[str]:
     return named
 
 
-def _planned(call: Call, caller: Caller, body: Json) -> Json:
-    plan = service.create_backfill_dry_run(body=body, caller=caller)
-    dates = [run["logical_date"] or run["partition_date"] for run in plan["backfills"]]
-    lines = [f"Dry run of DAG {body['dag_id']} on {date.isoformat()}" for date in dates]
-    lines += [f"Task {task_id}" for task_id in plan.get("selection", {}).get("task_ids", ())]
-    return call.printed("".join(f"{line}\n" for line in lines) if dates else _NO_DATES)
+def _dry_run(call: Call, caller: Caller, body: Json) -> Json:
+    """Return the text of `airflow backfill --dry_run`: the DAG with its date, and its tasks.
+
+    The command of Airflow 1 printed the first date alone, whether or not a run was possible. Here each date that a
+    backfill would run has a line; where there is none, the first date has, and ``stderr`` the reason.
+    """
+    plan, reason = _plan(caller, body)
+    dates = [(run["logical_date"] or run["partition_date"]).isoformat() for run in plan["backfills"]]
+    lines = [f"Dry run of DAG {body['dag_id']} on {date}" for date in dates or [body["from_date"]]]
+    lines += [f"Task {task_id}" for task_id in _planned_tasks(caller, body, plan)]
+    return call.printed("".join(f"{line}\n" for line in lines), reason)
+
+
+def _plan(caller: Caller, body: Json) -> tuple[Json, str]:
+    """Return what a backfill would do, and the reason if it would do nothing."""
+    try:
+        plan = _reprocessing(partial(_dry_backfill, caller), body)
+    except PRINTED as fault:
+        return {"backfills": []}, fault.detail
+    return plan, "" if plan["backfills"] else _NO_DATES.strip()
+
+
+def _dry_backfill(caller: Caller, body: Json) -> Json:
+    return service.create_backfill_dry_run(body=body, caller=caller)
+
+
+def _planned_tasks(caller: Caller, body: Json, plan: Json) -> list[str]:
+    if "task_ids" in body:
+        chosen: list[str] = plan.get("selection", body)["task_ids"]
+        return chosen
+    if not caller.permissions.may_dag(body["dag_id"], "GET", "TASK"):
+        return []
+    return [entry["task_id"] for entry in task.get_tasks(body["dag_id"], order_by="task_id")["tasks"]]
 
 
 def _begun(call: Call, caller: Caller, body: Json, *, is_success: bool) -> Json | Pending:
