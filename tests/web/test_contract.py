@@ -12,8 +12,11 @@ import yaml
 from airflow_rest_api.web import contract
 from airflow_rest_api.web.app import StartError, create_application
 from airflow_rest_api.web.contract import ContractError
+from tests.support import environment
 from tests.web import small
 from tests.web.small import operation, parameter
+
+FILES = sorted((environment.ROOT / "openapi").rglob("*.yaml"))
 
 
 def references(node):
@@ -61,6 +64,11 @@ class TestBundle:
         assert extensions <= told
         assert all(isinstance(key, str) for key in keys(document))
         assert ".yaml" not in json.dumps(document)
+
+    @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+    def test_plain_pyyaml_reads_every_file_as_libyaml_does(self, file):
+        text = file.read_text()
+        assert yaml.load(text, Loader=yaml.SafeLoader) == yaml.load(text, Loader=yaml.CSafeLoader)
 
     def test_a_moment_in_an_example_stays_a_text(self):
         assert yaml.load("when: 2026-01-01T00:00:00Z", Loader=contract._Loader) == {
