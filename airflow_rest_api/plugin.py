@@ -11,6 +11,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -101,7 +102,30 @@ class LazyMount:
         await send({"type": "http.response.body", "body": json.dumps(problem).encode()})
 
 
+class LineBreakRouting:
+    """ASGI middleware of Airflow's application that routes paths with a line break to the mounts.
+
+    Starlette's routes do not match them, because `.` in their patterns excludes a line break (starlette/routing.py).
+    """
+
+    def __init__(self, app: Any, mounts: Mapping[str, Any]) -> None:
+        self._app = app
+        self._mounts = mounts
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request to the mount of its prefix if its path has a line break, else to Airflow."""
+        if scope["type"] == "http" and "\n" in scope["path"]:
+            root = scope.get("root_path", "")
+            path = scope["path"].removeprefix(root)
+            for prefix, mount in self._mounts.items():
+                if path.startswith(f"{prefix}/"):
+                    await mount({**scope, "root_path": f"{root}{prefix}"}, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+
 _MOUNTS = _Mounts()
+_LAZY_MOUNTS = {prefix: LazyMount(_MOUNTS, prefix) for prefix in PREFIXES}
 
 
 def _menu_address() -> str:
@@ -115,8 +139,15 @@ class RestApiPlugin(AirflowPlugin):
 
     name = "airflow_rest_api"
     fastapi_apps = [  # noqa: RUF012 Airflow types it as an attribute of instances
-        {"app": LazyMount(_MOUNTS, prefix), "url_prefix": prefix, "name": f"REST API at {prefix}"}
-        for prefix in PREFIXES
+        {"app": mount, "url_prefix": prefix, "name": f"REST API at {prefix}"}
+        for prefix, mount in _LAZY_MOUNTS.items()
+    ]
+    fastapi_root_middlewares = [  # noqa: RUF012 as above
+        {
+            "middleware": LineBreakRouting,
+            "kwargs": {"mounts": _LAZY_MOUNTS},
+            "name": "REST API: names with line breaks",
+        }
     ]
     external_views = [  # noqa: RUF012 as above
         {

@@ -217,7 +217,6 @@ def _connexion(
         middlewares=[routing.Routing, *_STACK],
         uri_parser_class=routing.NoParsing,
     )
-    routing.keep_slashes(app.app)
     # FlaskApp offers no option for its bridge (Connexion 3.3, issue 1979).
     asked = Waiting(watching.finished, workers).asked
     app._middleware_app.asgi_app = Bridge(app.app.wsgi_app, workers, _WITHOUT_BLOCKING, asked, sources.look)

@@ -60,7 +60,7 @@ class Guard:
         watch = _Watch(operation, current, send)
         try:
             received = self._body_limits.admit(operation, scope, receive)
-            await self._application(scope, received, watch.send)
+            await self._application(_as_template(scope, current, operation), received, watch.send)
         except asyncio.CancelledError:
             raise
         except Exception as fault:
@@ -73,11 +73,21 @@ class Guard:
 
     def _find(self, scope: Scope, current: Exchange) -> Operation:
         place = scope["path"].removeprefix(scope["root_path"])
-        encoded_slash = b"%2f" in scope.get("raw_path", b"").lower()
-        found = self._table.find(scope["method"], place, encoded_slash=encoded_slash)
+        found = self._table.find(scope["method"], place, scope.get("raw_path") or b"")
         current.found = found
         current.operation_id = found.operation_id
         return self._operations[found.base, found.operation_id]
+
+
+def _as_template(scope: Scope, current: Exchange, operation: Operation) -> Scope:
+    """Return the scope with the path of the contract, `/pools/{pool_name}`.
+
+    Flask routes a second time by the decoded path, in which a slash inside an id separates segments. The values of
+    the path have been read.
+    """
+    assert current.found is not None
+    path = f"{scope['root_path']}{current.found.base}{operation.path}"
+    return {**scope, "path": path, "raw_path": path.encode()}
 
 
 class _Watch:

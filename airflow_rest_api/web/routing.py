@@ -19,7 +19,6 @@ from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
 from connexion.resolver import Resolution, Resolver
 from connexion.uri_parsing import OpenAPIURIParser
 from starlette.types import ASGIApp, Receive, Scope, Send
-from werkzeug.routing import PathConverter
 
 from airflow_rest_api.legacy.pending import Pending
 from airflow_rest_api.security import access
@@ -294,19 +293,6 @@ def _as_text(parameter: Mapping[str, Any]) -> dict[str, Any]:
         return dict(parameter)
     form = {key: value for key, value in parameter["schema"].items() if (key, value) == ("format", "path")}
     return {**parameter, "schema": {"type": "string", **form}}
-
-
-class AnySlashes(PathConverter):
-    """Takes a value of a path with its slashes, whether it begins with one or has several in a row."""
-
-    part_isolating = False
-    regex = "(?s:.+?)"
-
-
-def keep_slashes(application: flask.Flask) -> None:
-    """Let Flask read paths as the guard does: werkzeug would redirect an address with two slashes to one with one."""
-    application.url_map.merge_slashes = False
-    application.url_map.converters = {**application.url_map.converters, "path": AnySlashes}
 
 
 class NoParsing(OpenAPIURIParser):

@@ -146,7 +146,7 @@ class TestPostConnection:
         assert (first.content, second.headers["Idempotency-Replayed"]) == (second.content, "true")
 
     def test_a_long_extra_is_refused_for_its_length(self, rest):
-        extra = json.dumps({"token": "x" * 300_000})
+        extra = json.dumps({"token": "x" * 5_000_000})
         assert rest.post("/connections", json={**BODY, "extra": extra}).status_code == 413
 
 
@@ -254,7 +254,8 @@ class TestPutConnection:
             (PATH, {"conn_type": "http", "port": 2**31}, (400, "malformed")),
             ("/connections/a b", {"conn_type": "http"}, (400, "connection-id-not-allowed")),
             (f"/connections/{'x' * 201}", {"conn_type": "http"}, (400, "connection-id-not-allowed")),
-            ("/connections/a%2Fb", {"conn_type": "http"}, (404, "not-found")),
+            ("/connections/a%2Fb", {"conn_type": "http"}, (400, "connection-id-not-allowed")),
+            ("/connections/a/b", {"conn_type": "http"}, (404, "not-found")),
         ],
         ids=str,
     )
@@ -265,6 +266,16 @@ class TestPutConnection:
         with create_session(scoped=False) as session:
             session.add(Connection(conn_id="old:name", conn_type="http"))
         assert rest.put("/connections/old:name", json={"conn_type": "ftp"}).json()["conn_type"] == "ftp"
+
+    def test_an_id_with_a_slash_can_be_read_replaced_and_deleted(self, rest):
+        with create_session(scoped=False) as session:
+            session.add(Connection(conn_id="team/db", conn_type="http"))
+        path = "/connections/team%2Fdb"
+        assert rest.get(path).json()["connection_id"] == "team/db"
+        assert rest.put(path, json={"conn_type": "ssh"}).json()["conn_type"] == "ssh"
+        assert rest.post(f"{path}/reveal", json={"reason": "x"}).status_code == 403
+        assert rest.get("/connections/team/db").status_code == 404
+        assert rest.delete(path).status_code == 204
 
     @pytest.mark.parametrize(
         ("role", "status"), [(None, 401), ("nobody", 403), ("viewer", 403), ("user", 403), ("op", 200)]

@@ -26,6 +26,7 @@ BAD = [
     *("a\nb", "a\rb", "a\tb", "a\x7fb", "a\x1b[31mb", "a\u202egpj.exe", "a\u200bb", "\ufeffa", "a\u2028b"),
     *(" a", "a ", "a.", "a/ /b", "a./b", ".../a", "\u3000a"),
     *(".rest_api", ".rest_api/a", ".REST_API/a", ".rest_api-x.tmp", "a/.Rest_Api/b"),
+    *("CON", "aux.py", "NUL.txt", "a/prn.tar.gz", "Com1", "lpt9.d/a", "COM\u00b2", "nul .txt"),
     *("b" * 256, "\u00e4" * 128, "/".join(["\u00e4\u00e4"] * 220)),
 ]
 EMPTY_SEGMENTS = ["/a", "//a", "a//b", "a/", "/", "//", "/etc/passwd"]
@@ -38,7 +39,7 @@ TAKES_OVER = [
 ]
 PLAIN = [
     *("a", "a.py", "a/b/c.csv", ".hidden", "..a", "a..b", "-rf", "~", "$HOME", "a;b|c&d"),
-    *("\u00fc/\u65e5\u672c.sql", "a b", "a'b\"c", "<script>", "{{ x }}", "CON", "nul.txt", "__init__.py"),
+    *("\u00fc/\u65e5\u672c.sql", "a b", "a'b\"c", "<script>", "{{ x }}", "console", "com10", "__init__.py"),
     *("\u2024\u2024", "a\u2215b", "\U0001f600", "b" * 255, "airflow.cfg.bak", "my_sitecustomize.py", "pth"),
 ]
 

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 import uvicorn
+from airflow.models.connection import Connection
+from airflow.utils.session import create_session
 
 from airflow_rest_api.web import waiting
 from tests.conftest import in_process
@@ -37,6 +39,36 @@ def test_one_operation_of_each_contract_answers_below_its_prefix(airflow, bearer
     assert airflow.get("/rest_api/api?api=version", headers=bearer).json()["status"] == "OK"
     assert airflow.get("/admin/rest_api/api?api=version", headers=bearer).json()["status"] == "OK"
     assert "access_token" in airflow.post("/api/v1/security/login", json=credentials).json()
+
+
+@pytest.mark.parametrize("name", ["a%0Ab", "%0A", "a%0A", "%0Aa", "a%0D%0Ab"])
+@pytest.mark.parametrize("place", ["pools", "variables", "connections", "dags", "dags/etl/dagRuns"])
+def test_a_name_with_a_line_break_gets_the_problem_of_the_standalone_service(
+    airflow, rest, bearer, place, name
+):
+    ours = airflow.get(f"/rest_api/v1/{place}/{name}", headers=bearer)
+    alone = rest.get(f"/{place}/{name}")
+    assert (ours.status_code, ours.headers["content-type"]) == (404, "application/problem+json")
+    passing = {"instance", "request_id"}
+    assert {key: value for key, value in ours.json().items() if key not in passing} == {
+        key: value for key, value in alone.json().items() if key not in passing
+    }
+
+
+def test_line_breaks_at_every_prefix_come_to_this_service_and_all_others_to_airflow(airflow, bearer):
+    for path in ("/rest_api/%0A", "/admin/rest_api/a%0A", "/api/v1/security/login%0A"):
+        assert airflow.get(path).headers["content-type"] == "application/problem+json"
+    for path in ("/api/v2/pools/a%0Ab", "/rest_apis/a%0Ab"):
+        assert "request_id" not in airflow.get(path, headers=bearer).text
+
+
+@pytest.mark.usefixtures("restored_database")
+def test_an_id_with_a_slash_is_found_below_the_mount(airflow, bearer):
+    with create_session(scoped=False) as session:
+        session.add(Connection(conn_id="team/db", conn_type="http"))
+    answer = airflow.get("/rest_api/v1/connections/team%2Fdb", headers=bearer)
+    assert (answer.status_code, answer.json()["connection_id"]) == (200, "team/db")
+    assert airflow.get("/rest_api/v1/connections/team/db", headers=bearer).status_code == 404
 
 
 def test_airflows_own_api_and_pages_stay_where_they_are(airflow, bearer):

@@ -39,6 +39,15 @@ HOSTILE = [
     "b" * 256,
     "/".join(["bbbbbbb"] * 200),
     "\u00e4" * 128,
+    "CON",
+    "aux.py",
+    "NUL.txt",
+    "prn.tar.gz",
+    "a/com1",
+    "Lpt9.py/a",
+    "COM\u00b9",
+    "nul .txt",
+    "CONIN$",
 ]
 
 
@@ -52,7 +61,22 @@ def test_a_hostile_path_is_refused(path):
         confined.segments(path)
 
 
-@pytest.mark.parametrize("path", ["a", "a.py", "a/b/c.py", ".hidden", "ü/日本.sql", "a b", "-rf", "b" * 255])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a",
+        "a.py",
+        "a/b/c.py",
+        ".hidden",
+        "ü/日本.sql",
+        "a b",
+        "-rf",
+        "b" * 255,
+        "console.py",
+        "com10",
+        "a.con",
+    ],
+)
 def test_a_plain_path_is_taken(path):
     assert confined.segments(path) == tuple(path.split("/"))
 

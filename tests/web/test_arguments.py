@@ -149,7 +149,10 @@ class TestRefusals:
             ),
             *(("moment", text) for text in ("0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00")),
             *(("moment", text) for text in ("2026-01-02T03:04:05%2B25:00", "２０２６-01-02T03:04:05Z")),
-            *(("day", text) for text in ("2026-02-30", "today", "2026-01-02T00:00:00Z")),
+            *(
+                ("day", text)
+                for text in ("2026-02-30", "today", "2026-01-02T00:00:01Z", "2026-02-30T00:00:00Z")
+            ),
             *(("id", text) for text in ("1", "1" * 32, "g" * 36)),
             *(("state", text) for text in ("failed", "", "None", "null")),
             *(("names", text) for text in ("%00", "a%00b", "x" * 11)),
@@ -276,6 +279,39 @@ class TestOverHttp:
             answer = rest.request(method, f"/dags/{dag_id}{path}", **body)
             assert answer.status_code == 404
             assert answer.json()["type"].endswith("-not-found"), path
+
+    @pytest.mark.usefixtures("restored_database")
+    def test_a_run_whose_id_has_a_slash_is_found(self, rest, new_run, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", "[a-z0-9/]+")
+        run = new_run(run_id="nightly/2026", task_states={"first": "success"})
+        path = f"/dags/{run.dag_id}/dagRuns/nightly%2F2026"
+        assert rest.get(path).json()["dag_run_id"] == "nightly/2026"
+        assert rest.get(f"{path}/taskInstances").json()["total_entries"] > 0
+        assert rest.get(f"{path}/taskInstances/first").json()["dag_run_id"] == "nightly/2026"
+        assert rest.patch(path, json={"note": "seen"}).json()["note"] == "seen"
+        assert rest.get(f"/dags/{run.dag_id}/dagRuns/nightly/2026").status_code == 404
+
+    def test_an_encoded_slash_in_a_variable_makes_no_operation_of_its_last_part(
+        self, rest, restored_database
+    ):
+        for key in ("a/reveal", "a/b"):
+            rest.post("/variables", json={"key": key, "value": key})
+        assert rest.get("/variables/a%2Freveal").json()["value"] == "a/reveal"
+        assert rest.get("/variables/a/reveal").json()["value"] == "a/reveal"
+        answer = rest.post("/variables/a%2Freveal", json={"reason": "x"})
+        assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET, HEAD, PATCH, PUT")
+        for place in ("/variables/a%2Fb/reveal", "/variables/a/b/reveal"):
+            # The operation is found, and switched off.
+            assert rest.post(place, json={"reason": "x"}).status_code == 403
+
+    @pytest.mark.parametrize(
+        "word", ["xcomEntries", "links", "unknown", "xcomEntries/return_value", "links/tries"]
+    )
+    def test_an_unknown_word_after_a_task_is_an_unknown_path(self, rest, scenario, word):
+        for method in ("GET", "POST", "PATCH", "DELETE"):
+            answer = rest.request(method, f"{scenario.failed.path}/taskInstances/first/{word}")
+            assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (404, "not-found")
+        assert rest.get(f"{scenario.failed.path}/taskInstances/first/1.5").status_code == 400
 
     def test_a_dot_is_no_way_up(self, rest):
         for path in ("/dags/%2E%2E/version", "/dags/%2E/details", "/%2E%2E/v1/version"):

@@ -26,6 +26,12 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK the opening of a named pipe waits until somebody writes into it.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Windows opens a device for these names, with every ending and in any case (Microsoft, "Naming Files, Paths, and
+# Namespaces"): a checkout or a share of the files would fail there.
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"}
+    | {f"{port}{number}" for port in ("com", "lpt") for number in "0123456789\u00b9\u00b2\u00b3"}
+)
 _IN_THE_WAY = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EEXIST})
 
 
@@ -62,7 +68,8 @@ def segments(path: str) -> tuple[str, ...]:
     """Return the names of which a relative path consists; raises `BadPath` for whatever could mean another place.
 
     Refused are absolute paths, empty segments, `.` and `..`, backslashes, control and formatting characters, names
-    that end in a dot or a space or begin with one that others trim, drive letters, and `RESERVED`.
+    that end in a dot or a space or begin with one that others trim, drive letters, names of Windows devices, and
+    `RESERVED`.
     """
     names = tuple(path.split("/"))
     if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
@@ -93,6 +100,12 @@ def _fault_of(name: str) -> str | None:
         return "has a segment that begins or ends with a space, or ends with a dot"
     if len(name.encode()) > MAX_NAME_BYTES:
         return f"has a segment that is longer than {MAX_NAME_BYTES} bytes"
+    return _reserved(name)
+
+
+def _reserved(name: str) -> str | None:
+    if name.partition(".")[0].rstrip().casefold() in _DEVICES:
+        return f"has the segment '{name}', which names a device on Windows"
     return f"uses the reserved name '{RESERVED}'" if name.casefold().startswith(RESERVED) else None
 
 
