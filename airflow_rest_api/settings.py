@@ -96,6 +96,7 @@ class Settings:
 
     deploy_enabled: bool = False
     upload_roots: Mapping[str, Path] = field(default_factory=dict)
+    allow_weak_sandbox: bool = False
     test_enabled: bool = False
     reveal_enabled: bool = False
     test_connection_allowed_hosts: tuple[Opening, ...] = ()
@@ -132,6 +133,7 @@ def load(option: Option, *, pool_size: int = 0, given: Iterable[str] = ()) -> Se
     settings = Settings(
         deploy_enabled=reader.boolean("deploy_enabled", default=False),
         upload_roots=reader.roots("upload_roots"),
+        allow_weak_sandbox=reader.boolean("allow_weak_sandbox", default=False),
         test_enabled=reader.boolean("test_enabled", default=False),
         reveal_enabled=reader.boolean("reveal_enabled", default=False),
         test_connection_allowed_hosts=reader.openings("test_connection_allowed_hosts"),

@@ -38,7 +38,7 @@ class TestDefaults:
     def test_the_defaults_are_the_safe_ones(self):
         settings = Settings()
         risky = (
-            *("deploy_enabled", "test_enabled", "reveal_enabled"),
+            *("deploy_enabled", "allow_weak_sandbox", "test_enabled", "reveal_enabled"),
             *("components_enabled", "upload_roots", "http_tokens", "test_connection_allowed_hosts"),
         )
         assert not any(getattr(settings, name) for name in risky)

@@ -22,9 +22,10 @@ from typing import Any
 from airflow_rest_api.sandbox import fork_server, replies, verdict
 from airflow_rest_api.sandbox.fork_server import ForkServer, SandboxUnavailable
 from airflow_rest_api.sandbox.replies import Reply
-from airflow_rest_api.sandbox.verdict import ParseFault, Strength, Verdict
+from airflow_rest_api.sandbox.strength import Strength
+from airflow_rest_api.sandbox.verdict import ParseFault, Verdict
 
-__all__ = ["Sandbox", "SandboxBusy", "SandboxUnavailable"]
+__all__ = ["Sandbox", "SandboxBusy", "SandboxTooWeak", "SandboxUnavailable"]
 
 # As long as Airflow gives a file (`[core] dagbag_import_timeout`).
 SECONDS = 30.0
@@ -45,7 +46,7 @@ _MOST_ANSWER = 16 << 20
 _SENTENCES = {
     "timeout": "Parsing took longer than {seconds:g} seconds.",
     "memory": "Parsing needed more than 2 GiB of memory.",
-    "output": "Parsing wrote more than 4 MiB of output, or found more than can be told.",
+    "output": "Parsing wrote more than 4 MiB of output or too many temporary files, or its result is too long.",
     "exit": "The process that parsed the file ended itself.",
     "crash": "The process that parsed the file crashed.",
     "forged": "The process that parsed the file wrote an answer that is not the parser's.",
@@ -56,12 +57,17 @@ class SandboxBusy(Exception):
     """Other files are being parsed, for longer than anybody should wait."""
 
 
+class SandboxTooWeak(Exception):
+    """This machine separates processes so little that nothing is executed unless a setting allows it."""
+
+
 class Sandbox:
     """Parses DAG files, and tests connections, where they can neither see nor reach anything of this service.
 
     ``hidden`` are paths that must not be seen although they may lie within Python's own folders; ``python_path``
     those from which DAG files import beside their bundle. ``seconds`` bounds each parse, ``dial_seconds`` each test,
-    ``places`` how many calls may be at work or wait for their turn.
+    ``places`` how many calls may be at work or wait for their turn. Where the sandbox is weak, it runs nothing unless
+    ``is_weak_allowed``.
     """
 
     def __init__(
@@ -72,7 +78,9 @@ class Sandbox:
         seconds: float = SECONDS,
         dial_seconds: float = DIAL_SECONDS,
         places: int = PLACES,
+        is_weak_allowed: bool = False,
     ) -> None:
+        self._is_weak_allowed = is_weak_allowed
         self._dial_seconds = dial_seconds
         self._dials = threading.BoundedSemaphore(DIALS_AT_ONCE)
         self._hidden = [str(path.resolve()) for path in hidden]
@@ -91,7 +99,7 @@ class Sandbox:
         """Parse all modules in ``folder``, in which they have the paths that they will have in the bundle.
 
         ``beside`` is the bundle's folder, of which the files can be read and imported; what it has at the path
-        ``replaced`` is not there. Raises `SandboxBusy`, `SandboxUnavailable`.
+        ``replaced`` is not there. Raises `SandboxBusy`, `SandboxTooWeak`, `SandboxUnavailable`.
         """
         begin = time.monotonic()
         sent = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.py")) if path.is_file()]
@@ -113,7 +121,7 @@ class Sandbox:
         """Test a connection with its hook; ``connection`` are the arguments of Airflow's `Connection`.
 
         Nothing is dialled that `addresses.Policy` denies, but for ``openings``, networks with ports; ``own`` are the
-        addresses of Airflow's database and broker. Raises `SandboxBusy`, `SandboxUnavailable`.
+        addresses of Airflow's database and broker. Raises `SandboxBusy`, `SandboxTooWeak`, `SandboxUnavailable`.
         """
         with (
             _one_of(self._places, 0),
@@ -144,6 +152,7 @@ class Sandbox:
             "readable": self._python_path,
             "hidden": self._hidden,
             "seconds": seconds,
+            "is_weak_allowed": self._is_weak_allowed,
         }
 
     def start(self) -> None:
@@ -158,11 +167,10 @@ class Sandbox:
             self._at_exit()
 
     def strength(self) -> Strength:
-        """Tell whether processes are kept apart by namespaces (`full`), or by limits and identity alone (`weak`)."""
+        """Return how well processes are separated from the service, found out by trying it."""
         if self._strength is None:
             with tempfile.TemporaryDirectory(prefix="rest-api-probe-") as folder:
-                said = fork_server.said("surroundings", Path(folder))
-                self._strength = "full" if said == b"full" else "weak"
+                self._strength = _strength((fork_server.said("strengths", Path(folder)) or b"").decode())
         return self._strength
 
     @contextmanager
@@ -196,11 +204,13 @@ class Sandbox:
             finally:
                 os.close(reply)
                 os.close(wanted)
-            return _read(reader.fileno(), seconds + _GRACE_SECONDS)
+            found = _read(reader.fileno(), seconds + _GRACE_SECONDS)
+        if found["reason"] == "weak":
+            raise SandboxTooWeak
+        return found
 
     def _verdict(self, answer: Mapping[str, Any], sent: list[str], seconds: float) -> Verdict:
-        strength: Strength = "full" if answer["strength"] == "full" else "weak"
-        self._strength = strength
+        self._strength = strength = _strength(answer["strength"])
         reason = answer["reason"]
         if reason == "refused":
             raise SandboxUnavailable(answer["output"])
@@ -246,6 +256,10 @@ def _write(writer: int, content: bytes) -> None:
     with suppress(BrokenPipeError), os.fdopen(writer, "wb", buffering=0) as file:
         while content:
             content = content[file.write(content) :]
+
+
+def _strength(name: str) -> Strength:
+    return next((known for known in ("full", "partial") if known == name), "weak")
 
 
 def _nothing() -> None:

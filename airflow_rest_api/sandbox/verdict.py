@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from airflow_rest_api.sandbox.removed_names import CONTEXT
-
-Strength = Literal["full", "weak"]
+from airflow_rest_api.sandbox.strength import Strength
 
 MAX_DAGS = 1000
 MAX_TASKS = 10_000

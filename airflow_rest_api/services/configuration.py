@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from airflow.configuration import AIRFLOW_CONFIG, AIRFLOW_HOME, conf
+from sqlalchemy.engine import make_url
 
 
 def option(section: str, name: str) -> str | None:
@@ -52,6 +53,19 @@ def state_folder() -> Path:
 def plugins_folder() -> Path:
     """Return the folder from which every process of Airflow imports plugins."""
     return Path(conf.get("core", "plugins_folder"))
+
+
+def log_folder() -> Path:
+    """Return the folder in which Airflow keeps its logs."""
+    return Path(conf.get("logging", "base_log_folder"))
+
+
+def database_files() -> list[Path]:
+    """Return the files of Airflow's database where that is SQLite."""
+    url = make_url(conf.get("database", "sql_alchemy_conn"))
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return []
+    return [Path(f"{url.database}{ending}") for ending in ("", "-journal", "-wal", "-shm")]
 
 
 def dags_folder() -> Path:

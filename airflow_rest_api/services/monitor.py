@@ -83,6 +83,7 @@ def get_capabilities(settings: Settings, sandbox: Sandbox) -> dict[str, Any]:
         "test_enabled": settings.test_enabled,
         "reveal_enabled": settings.reveal_enabled,
         "sandbox": sandbox.strength(),
+        "allow_weak_sandbox": settings.allow_weak_sandbox,
         "bundles": [_bundle(bundle) for bundle in bundles.every()],
         "upload_roots": sorted(settings.upload_roots),
         "components_enabled": sorted(settings.components_enabled),

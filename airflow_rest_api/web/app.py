@@ -34,7 +34,7 @@ from airflow_rest_api.security.refresh_tokens import RefreshTokens
 from airflow_rest_api.security.refusals import Refusals
 from airflow_rest_api.security.reviews import Reviewable, Reviews
 from airflow_rest_api.security.sessions import Sessions
-from airflow_rest_api.services import configuration, sources, watching
+from airflow_rest_api.services import configuration, sources, watching, weak_sandbox
 from airflow_rest_api.services.background import Background
 from airflow_rest_api.services.deployments import sandboxes
 from airflow_rest_api.services.deployments.deployment_following import Following
@@ -110,6 +110,7 @@ def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
     if looks_after_work:
         resources.background.keep()
         resources.following.keep()
+        weak_sandbox.warn(resources.sandbox, is_allowed=settings.allow_weak_sandbox)
     recorder = _recorder(resources, workers)
     application: ASGIApp = _guard(connexion_app, contracts, resources.settings, recorder)
     old_calls = {name: old for entry in contracts for name, old in entry.old_calls.items()}
@@ -166,7 +167,7 @@ def _resources(settings: Settings, faults: Faults) -> tuple[Resources, Authentic
             KINDS, metrics.background_failures.inc, timedelta(days=settings.operation_days)
         ),
         following=Following(metrics.background_failures.inc),
-        sandbox=sandboxes.of_installation(settings.upload_roots.values(), settings.worker_threads),
+        sandbox=sandboxes.of_installation(settings),
         redactor=redactor,
     )
     return resources, authenticator

@@ -170,6 +170,7 @@ def _sections(wishes: Wishes, secret: Mapping[str, str]) -> dict[str, dict[str, 
         "api_auth": {"jwt_secret": secret["jwt_secret"]},
         "rest_api": {
             "deploy_enabled": "True",
+            "allow_weak_sandbox": "True",
             "test_enabled": "True",
             "reveal_enabled": "True",
             "upload_roots": f"dags={home}/dags,files={home}/files",

@@ -41,6 +41,7 @@ SHARED_WITH_WEB = (
         "deployments.sandboxes",
         "sources",
         "json_texts",
+        "weak_sandbox",
     ),
     *("files.uploads", "files.downloads"),
 )

@@ -73,6 +73,7 @@ class TestGetCapabilities:
             "test_enabled": False,
             "reveal_enabled": False,
             "sandbox": "full",
+            "allow_weak_sandbox": False,
             "upload_roots": ["files"],
             "components_enabled": [],
             "legacy_enabled": True,

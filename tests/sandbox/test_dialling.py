@@ -20,8 +20,8 @@ from airflow_rest_api.sandbox.addresses import Opening
 from airflow_rest_api.sandbox.box import DIALS_AT_ONCE, Sandbox, SandboxBusy, SandboxUnavailable
 from airflow_rest_api.sandbox.child import guard
 from airflow_rest_api.sandbox.replies import Reply, read
-from tests.sandbox import stray_hooks
-from tests.sandbox.test_hostile import REFUSING, strays
+from tests.sandbox import restricted, stray_hooks
+from tests.sandbox.test_hostile import strays
 from tests.support.sinks import redirect, sink
 
 SECONDS, BRIEF_SECONDS = 20.0, 2.5
@@ -199,13 +199,15 @@ class TestWhatIsDialled:
 
     def test_it_is_guarded_where_namespaces_are_refused(self, packages):
         with sink() as met:
-            command = [sys.executable, "-c", REFUSING, "-c", WEAK, str(packages), str(met.port)]
-            found = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert found.stdout.splitlines() == ["weak", f"False {KEPT}", "True ()"], found.stderr
+            command = restricted.command("-c", PARTIAL, str(packages), str(met.port))
+            found = subprocess.run(
+                command, capture_output=True, text=True, check=False, cwd=restricted.REPOSITORY
+            )
+            assert found.stdout.splitlines() == ["partial", f"False {KEPT}", "True ()"], found.stderr
             assert met.connections == 1
 
 
-WEAK = """
+PARTIAL = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from airflow_rest_api.sandbox.box import Sandbox

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from airflow_rest_api.sandbox.box import Sandbox
-from tests.sandbox import hostile
+from tests.sandbox import hostile, restricted
 from tests.sandbox.conftest import BRIEF_SECONDS, SECONDS, written
 
 
@@ -163,18 +163,11 @@ def test_a_service_that_keeps_its_files_to_itself_can_parse(parsed):
         box.stop()
 
 
-REFUSING = """
-import os, sys
-from airflow_rest_api.sandbox.child import calls, kernel
-kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-calls.refuse()
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
-WEAK = """
+WITHOUT_NAMESPACES = """
 import sys
 from pathlib import Path
 from airflow_rest_api.sandbox.box import Sandbox
-box = Sandbox(seconds=3)
+box = Sandbox(seconds=3, is_weak_allowed=True)
 found = [box.validate(Path(folder), bundle_name="drafts") for folder in sys.argv[1:]]
 box.stop()
 print(box.strength(), *(verdict.sandbox for verdict in found))
@@ -183,15 +176,15 @@ print(*(fault.kind for verdict in found for fault in verdict.errors))
 """
 
 
-def test_where_namespaces_are_refused_it_parses_and_says_that_it_is_weak(tmp_path):
+@pytest.mark.parametrize(("has_landlock", "strength"), [(True, "partial"), (False, "weak")])
+def test_where_namespaces_are_refused_it_parses_and_states_its_strength(tmp_path, has_landlock, strength):
     sources = [hostile.GOOD, hostile.HEAD + "os._exit(0)", hostile.HEAD + "while True: pass"]
     sources.append(hostile.HEAD + hostile.STRAYS["a daemon"] + "\n" + hostile.GOOD)
     folders = [written(tmp_path / str(number), {"dag.py": text}) for number, text in enumerate(sources)]
-    command = [sys.executable, "-c", REFUSING, "-c", WEAK, *map(str, folders)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert found.stdout.splitlines() == ["weak weak weak weak weak", "good good", "exit timeout"], (
-        found.stderr
-    )
+    command = restricted.command("-c", WITHOUT_NAMESPACES, *map(str, folders), has_landlock=has_landlock)
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=restricted.REPOSITORY)
+    strengths = " ".join([strength] * 5)
+    assert found.stdout.splitlines() == [strengths, "good good", "exit timeout"], found.stderr
 
 
 def test_it_runs_as_nobody_in_a_namespace_without_any_right(parsed):

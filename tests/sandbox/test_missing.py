@@ -52,7 +52,10 @@ HEAD = "from airflow.sdk import DAG, BaseHook, Connection, Variable\nimport os, 
         ),
         (
             "open(__file__ + '.out', 'w')",
-            "The validation can write below /tmp only: write files in a task.",
+            (
+                "The validation sees the bundle and Python's packages, and can write temporary files only: open files"
+                " of the bundle relative to Path(__file__).parent, and write files in a task."
+            ),
         ),
         (
             "Variable.get('region')",

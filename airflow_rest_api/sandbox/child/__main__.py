@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from airflow_rest_api.sandbox.addresses import Policy
-from airflow_rest_api.sandbox.child import cell, dialler, parser, surroundings
+from airflow_rest_api.sandbox.child import cell, dialler, parser, strengths, surroundings
 from airflow_rest_api.sandbox.child.guard import Guard
 from airflow_rest_api.sandbox.child.kernel import PR_SET_PDEATHSIG, prctl
+from airflow_rest_api.sandbox.strength import Strength
 
 _MOST = 65_536
 
 
-def serve(channel: socket.socket, home: Path, *, is_full: bool) -> None:
+def serve(channel: socket.socket, home: Path, strength: Strength) -> None:
     """Answer requests until nobody can send any more."""
     parser.warm_up(home)
     dialler.warm_up()
@@ -41,13 +42,13 @@ def serve(channel: socket.socket, home: Path, *, is_full: bool) -> None:
             return
         if os.fork() == 0:
             channel.close()
-            _answer(json.loads(message), *descriptors, is_full=is_full)
+            _answer(json.loads(message), strength, *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
 def _answer(
-    request: dict[str, Any], reply: int, wanted: int, order: int | None = None, *, is_full: bool
+    request: dict[str, Any], strength: Strength, reply: int, wanted: int, order: int | None = None
 ) -> None:
     """Be the warden of one cell; does not return."""
     try:
@@ -57,9 +58,9 @@ def _answer(
         os.open(os.devnull, os.O_RDONLY)
         os.setsid()
         work = _parsing(request) if order is None else _dialling(request, order)
-        task = _task(request, work, is_full=is_full)
-        outcome = cell.run(task, lambda: not select.select([wanted], [], [], 0)[0])
-        answer: dict[str, Any] = {"reason": outcome.reason, "strength": "full" if is_full else "weak"}
+        task = _task(request, work, strength)
+        outcome = _outcome(task, wanted, is_weak_allowed=request["is_weak_allowed"])
+        answer: dict[str, Any] = {"reason": outcome.reason, "strength": strength}
         if work.guard is not None:
             answer["denied"] = work.guard.denied
         texts = {"result": outcome.result, "output": outcome.output}
@@ -68,6 +69,12 @@ def _answer(
             file.write(json.dumps(message).encode())
     finally:
         os._exit(0)
+
+
+def _outcome(task: cell.Task, wanted: int, *, is_weak_allowed: bool) -> cell.Outcome:
+    if task.strength == "weak" and not is_weak_allowed:
+        return cell.Outcome("weak", b"", b"")
+    return cell.run(task, lambda: not select.select([wanted], [], [], 0)[0])
 
 
 def _parsing(request: dict[str, Any]) -> cell.Parsing:
@@ -80,7 +87,7 @@ def _dialling(request: dict[str, Any], order: int) -> cell.Dialling:
     return cell.Dialling(connection, Guard(Policy.of(request["openings"], request["own"])))
 
 
-def _task(request: dict[str, Any], work: cell.Parsing | cell.Dialling, *, is_full: bool) -> cell.Task:
+def _task(request: dict[str, Any], work: cell.Parsing | cell.Dialling, strength: Strength) -> cell.Task:
     beside = request["beside"]
     plan = surroundings.Plan(
         stage=Path(request["stage"]),
@@ -91,19 +98,19 @@ def _task(request: dict[str, Any], work: cell.Parsing | cell.Dialling, *, is_ful
         hidden=tuple(map(Path, request["hidden"])),
         is_connected=work.guard is not None,
     )
-    return cell.Task(plan, tuple(request["readable"]), request["seconds"], is_full, work)
+    return cell.Task(plan, tuple(request["readable"]), request["seconds"], strength, work)
 
 
 def main() -> None:
-    """Tell which surroundings this machine allows, or serve; the argument is a folder of the server's own."""
+    """Find out what this machine allows, and serve. The argument is a folder of the server's own."""
     home = Path(sys.argv[1])
     probe = home / "probe"
     probe.mkdir()
-    is_full = surroundings.is_possible(probe)
+    strength = strengths.found(probe)
     shutil.rmtree(probe, ignore_errors=True)
     try:
         with socket.socket(fileno=0) as channel:
-            serve(channel, home, is_full=is_full)
+            serve(channel, home, strength)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

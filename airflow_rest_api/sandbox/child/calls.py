@@ -1,21 +1,17 @@
-"""Calls of the kernel, refused or handed to the warden by filters that cannot be taken off (seccomp(2)).
+"""System calls that are rejected in every sandbox, or decided by the warden.
 
-Namespaces and mounts of the parser's own would give it memory that nobody counts, as would segments and files that
-are in memory only; the others have been ways into kernels more often than anybody needs them to declare a DAG.
-What dials, whichever library does it, waits for the warden's decision where a test of a connection asks for that.
+Namespaces and mounts of the parser's own would give it memory that is not counted, as would segments and files that
+are in memory only. The others have been ways into kernels, and no DAG file needs them. Of networks, only those that
+a network namespace separates and the guard understands are left.
+Where a connection is tested, calls that name an address wait for the warden's decision, whichever library makes them.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import platform
-import struct
 
-from airflow_rest_api.sandbox.child import kernel
+from airflow_rest_api.sandbox.child import filters
 
-# By machine: how the kernel calls it (linux/audit.h), and the numbers of the calls (asm/unistd.h).
-_MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _BOTH = {
     "io_uring_setup": 425,
     "io_uring_enter": 426,
@@ -55,33 +51,56 @@ _REFUSED = {
     "userfaultfd": (323, 282),
 }
 _CLONE, _CLONE3 = (56, 220), 435
+_SOCKET, _FCNTL = (41, 198), (72, 25)
+# Sockets of this machine, IPv4, IPv6 and netlink. Others, as those to a hypervisor (vsock), belong to no namespace.
+_FAMILIES = (1, 2, 10, 16)
+# They connect by an option of the socket, of which the guard does not hear (SCTP, DCCP).
+_PROTOCOLS = (132, 33)
+# A lease lets every other process that opens the file wait.
+_F_SETLEASE = 1024
 # What names the address that it dials; `sendto` only where it has one.
 CONNECT, SENDTO, SENDMSG, SENDMMSG = "connect", "sendto", "sendmsg", "sendmmsg"
 _DIALLING = {CONNECT: (42, 203), SENDTO: (44, 206), SENDMSG: (46, 211), SENDMMSG: (307, 269)}
 _NAMESPACES = 0x7E020000
-# Numbers from here on are those of another way to call the same kernel (x32).
-_FOREIGN = 0x40000000
-
-_LOAD, _IS, _AT_LEAST, _HAS_ANY, _ANSWER = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _MACHINE, _FIRST_ARGUMENT, _FIFTH_ARGUMENT = 0, 4, 16, 48
-_ALLOW, _FAIL, _ASK = 0x7FFF0000, 0x00050000, 0x7FC00000
-_NO, _UNKNOWN = _FAIL | errno.EPERM, _FAIL | errno.ENOSYS
-_PR_SET_SECCOMP, _MODE_FILTER = 22, 2
-
-
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_void_p))
 
 
 def refuse() -> None:
-    """Refuse these calls to this process and its children for good.
+    """Reject these calls of this process and its children for good.
 
-    It must have given up the right to become more than it is. Raises `OSError` where the kernel or this machine
-    knows no such filter.
+    It must have given up the right to gain privileges. Raises `OSError` where the kernel or this machine supports
+    no such filter.
     """
-    program = _program()
-    steps = ctypes.create_string_buffer(program, len(program))
-    kernel.set_filter(_PR_SET_SECCOMP, _MODE_FILTER, _Program(len(program) // 8, ctypes.addressof(steps)))
+    column = filters.column()
+    numbers = sorted([*_BOTH.values(), *(columns[column] for columns in _REFUSED.values())])
+    filters.install(
+        [
+            *(filters.act_if(filters.IS, number, filters.REJECT) for number in numbers),
+            # Its arguments lie in memory, where a filter cannot look; the C library then does without it.
+            filters.act_if(filters.IS, _CLONE3, filters.failure(errno.ENOSYS)),
+            _no_namespaces(_CLONE[column]),
+            _known_networks(_SOCKET[column]),
+            _no_leases(_FCNTL[column]),
+        ]
+    )
+
+
+def _no_namespaces(number: int) -> filters.Rule:
+    flags = filters.act_if(filters.HAS_ANY, _NAMESPACES, filters.REJECT)
+    return filters.calls(number, filters.argument(0), *flags, filters.act(filters.ALLOW))
+
+
+def _known_networks(number: int) -> filters.Rule:
+    unknown = filters.failure(errno.EPROTONOSUPPORT)
+    protocols = [filters.act_if(filters.IS, protocol, unknown) for protocol in _PROTOCOLS]
+    steps = [filters.argument(2), *(step for rule in protocols for step in rule), filters.argument(0)]
+    for family in _FAMILIES:
+        steps += filters.act_if(filters.IS, family, filters.ALLOW)
+    return filters.calls(number, *steps, filters.act(filters.failure(errno.EAFNOSUPPORT)))
+
+
+def _no_leases(number: int) -> filters.Rule:
+    lease = filters.act_if(filters.IS, _F_SETLEASE, filters.REJECT)
+    return filters.calls(number, filters.argument(1), *lease, filters.act(filters.ALLOW))
 
 
 def hand_over() -> int:
@@ -90,73 +109,21 @@ def hand_over() -> int:
     Returns the descriptor at which whoever decides hears of it (seccomp_unotify(2)). Raises `OSError` where the
     kernel knows no such thing.
     """
-    program = _dialling_program()
-    steps = ctypes.create_string_buffer(program, len(program))
-    return kernel.set_listened_filter(_Program(len(program) // 8, ctypes.addressof(steps)))
+    column = filters.column()
+    numbers = {name: numbers[column] for name, numbers in _DIALLING.items()}
+    always = sorted(number for name, number in numbers.items() if name != SENDTO)
+    # The address is a pointer, of which either half may be zero.
+    halves = (filters.argument(4), filters.argument(4, is_upper=True))
+    named = [step for half in halves for step in (half, *filters.act_unless(filters.IS, 0, filters.ASK))]
+    return filters.install_listened(
+        [
+            *(filters.act_if(filters.IS, number, filters.ASK) for number in always),
+            filters.calls(numbers[SENDTO], *named, filters.act(filters.ALLOW)),
+        ]
+    )
 
 
 def dialling(number: int) -> str:
     """Return what the call with this number is, one of those that dial."""
-    column = _column()
+    column = filters.column()
     return next(name for name, numbers in _DIALLING.items() if numbers[column] == number)
-
-
-def _column() -> int:
-    machine = platform.machine()
-    if machine not in _MACHINES:
-        raise OSError(errno.ENOSYS, f"no filter for {machine}")
-    return list(_MACHINES).index(machine)
-
-
-def _dialling_program() -> bytes:
-    column = _column()
-    numbers = {name: numbers[column] for name, numbers in _DIALLING.items()}
-    always = sorted(number for name, number in numbers.items() if name != SENDTO)
-    return b"".join(
-        [
-            _step(_LOAD, _MACHINE),
-            *_answer_unless(_IS, _MACHINES[platform.machine()], _NO),
-            _step(_LOAD, _NUMBER),
-            *_answer_if(_AT_LEAST, _FOREIGN, _NO),
-            *(step for number in always for step in _answer_if(_IS, number, _ASK)),
-            *_answer_unless(_IS, numbers[SENDTO], _ALLOW),
-            # The address is a pointer, of which either half may be zero.
-            _step(_LOAD, _FIFTH_ARGUMENT),
-            *_answer_unless(_IS, 0, _ASK),
-            _step(_LOAD, _FIFTH_ARGUMENT + 4),
-            *_answer_unless(_IS, 0, _ASK),
-            _step(_ANSWER, _ALLOW),
-        ]
-    )
-
-
-def _program() -> bytes:
-    column, machine = _column(), platform.machine()
-    numbers = sorted([*_BOTH.values(), *(columns[column] for columns in _REFUSED.values())])
-    return b"".join(
-        [
-            _step(_LOAD, _MACHINE),
-            *_answer_unless(_IS, _MACHINES[machine], _NO),
-            _step(_LOAD, _NUMBER),
-            *_answer_if(_AT_LEAST, _FOREIGN, _NO),
-            *(step for number in numbers for step in _answer_if(_IS, number, _NO)),
-            # Its arguments lie in memory, where a filter cannot look; the C library then does without it.
-            *_answer_if(_IS, _CLONE3, _UNKNOWN),
-            *_answer_unless(_IS, _CLONE[column], _ALLOW),
-            _step(_LOAD, _FIRST_ARGUMENT),
-            *_answer_if(_HAS_ANY, _NAMESPACES, _NO),
-            _step(_ANSWER, _ALLOW),
-        ]
-    )
-
-
-def _answer_if(test: int, value: int, answer: int) -> list[bytes]:
-    return [_step(test, value, no=1), _step(_ANSWER, answer)]
-
-
-def _answer_unless(test: int, value: int, answer: int) -> list[bytes]:
-    return [_step(test, value, yes=1), _step(_ANSWER, answer)]
-
-
-def _step(code: int, value: int, *, yes: int = 0, no: int = 0) -> bytes:
-    return struct.pack("=HBBI", code, yes, no, value)

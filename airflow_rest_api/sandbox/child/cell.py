@@ -25,12 +25,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from airflow_rest_api.sandbox.child import calls, dialler, kernel, parser, processes, surroundings
+from airflow_rest_api.sandbox.child import confinement, dialler, kernel, parser, processes, surroundings
 from airflow_rest_api.sandbox.child.guard import Guard, install
 from airflow_rest_api.sandbox.child.surroundings import Plan
+from airflow_rest_api.sandbox.strength import Strength
 
 MEMORY_BYTES = 2 << 30
-MOST_RESULT, MOST_OUTPUT = 1 << 20, 4 << 20
+MOST_RESULT, MOST_OUTPUT, MOST_WRITTEN = 1 << 20, 4 << 20, 64 << 20
 _TICK_SECONDS = 0.05
 _NO_SURROUNDINGS = 97
 _TAIL = 4000
@@ -84,7 +85,7 @@ class Task:
     plan: Plan
     python_path: tuple[str, ...]
     seconds: float
-    is_full: bool
+    strength: Strength
     work: Parsing | Dialling
 
 
@@ -128,27 +129,36 @@ def run(task: Task, is_wanted: Callable[[], bool]) -> Outcome:
     It is ended as soon as the answer is not wanted any more. To be called in a process of its own.
     """
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    if task.is_full:
+    if task.strength == "full":
         surroundings.leave_processes()
+    elif task.strength == "partial":
+        confinement.prepare(task.plan)
     result, output = _Pipe(MOST_RESULT), _Pipe(MOST_OUTPUT)
     guards = [task.work.guard] if task.work.guard is not None else []
-    first = os.fork()
-    if first == 0:
-        _never_returns(lambda: _inside(task, result.writer, output.writer))
-    os.close(result.writer)
-    os.close(output.writer)
-    for guard in guards:
-        guard.leave_theirs()
+    if task.strength != "full":
+        # Without a namespace of processes, those inside do not end with the warden.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
     try:
-        reason = _watched(first, [result, output, *guards], time.monotonic() + task.seconds, is_wanted)
+        first = os.fork()
+        if first == 0:
+            _never_returns(lambda: _inside(task, result.writer, output.writer))
+        os.close(result.writer)
+        os.close(output.writer)
+        for guard in guards:
+            guard.leave_theirs()
+        reason = _watched(task, first, [result, output, *guards], is_wanted)
     finally:
         processes.kill_family(os.getpid())
+        if task.strength == "partial":
+            confinement.clear(task.plan)
     _drain([result, output])
     return Outcome(reason, bytes(result.content), bytes(output.content[-_TAIL:]))
 
 
-def _watched(first: int, sources: Sequence[_Source], deadline: float, is_wanted: Callable[[], bool]) -> str:
+def _watched(task: Task, first: int, sources: Sequence[_Source], is_wanted: Callable[[], bool]) -> str:
     """Wait for the end of the first process, or for a reason to end it."""
+    deadline = time.monotonic() + task.seconds
     while True:
         status = _ending(first)
         if status is not None:
@@ -159,8 +169,15 @@ def _watched(first: int, sources: Sequence[_Source], deadline: float, is_wanted:
             return "unwanted"
         if processes.memory_of_family(os.getpid()) > MEMORY_BYTES:
             return "memory"
+        if task.strength == "partial" and _is_written_full(task.plan):
+            return "output"
         if not all(source.take() for source in _ready(sources, _TICK_SECONDS)):
             return "output"
+
+
+def _is_written_full(plan: Plan) -> bool:
+    """Return whether the processes inside have written more than their temporary files may hold."""
+    return processes.written_by_family(os.getpid()) > MOST_WRITTEN or confinement.is_littered(plan)
 
 
 def _ending(first: int) -> int | None:
@@ -213,6 +230,7 @@ def _never_returns(work: Callable[[], int]) -> None:
 def _inside(task: Task, result: int, output: int) -> int:
     """Be the first process of the cell."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.setsid()
     guard = task.work.guard
     _keep_only([result, output, *([guard.theirs.fileno()] if guard else [])])
@@ -222,12 +240,8 @@ def _inside(task: Task, result: int, output: int) -> int:
     os.umask(0o022)
     for standard in (1, 2):
         os.dup2(output, standard)
-    dags = surroundings.DAGS
     try:
-        if task.is_full:
-            surroundings.enter(task.plan)
-        else:
-            dags = _without_surroundings(task.plan)
+        dags = _furnished(task)
     except OSError as fault:
         os.write(2, f"{fault}\n".encode())
         return _NO_SURROUNDINGS
@@ -242,15 +256,14 @@ def _inside(task: Task, result: int, output: int) -> int:
     return _until_ended(worker)
 
 
-def _without_surroundings(plan: Plan) -> Path:
-    """Make do with limits and another identity, where the machine allows no more."""
-    dags = plan.stage / "dags"
-    surroundings.furnish_dags(plan, dags, plan.beside or Path())
-    if os.geteuid() == 0:
-        surroundings.become_nobody()
-    kernel.drop_capabilities()
-    with contextlib.suppress(OSError):
-        calls.refuse()
+def _furnished(task: Task) -> Path:
+    """Make the surroundings, and return the folder of the caller's files in there. Raises `OSError`."""
+    if task.strength == "full":
+        surroundings.enter(task.plan)
+        return surroundings.DAGS
+    dags = confinement.furnish(task.plan)
+    if task.strength == "weak":
+        confinement.give_up_identity(task.plan)
     return dags
 
 
@@ -269,14 +282,17 @@ def _until_ended(worker: int) -> int:
 
 def _work(task: Task, dags: Path, result: int) -> int:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    _limit(task.seconds)
+    _limit(task)
     # Airflow's own handler of a crash in C goes on where it crashed, for ever; a blocked one ends the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, _CRASHES)
-    os.environ.update(HOME="/tmp", TMPDIR="/tmp")  # noqa: S108 (the sandbox's own, which is empty)
+    # The sandbox's own, which is empty.
+    temporary = "/tmp" if task.strength == "full" else str(confinement.temporary(task.plan))  # noqa: S108
+    os.environ.update(HOME=temporary, TMPDIR=temporary)
     # What was found out in the server is no more.
     tempfile.tempdir = None
     os.chdir(dags)
     sys.path[:0] = [str(dags), *task.python_path]
+    confinement.enter(task.plan, task.strength)
     task.work.carry_out(dags, result)
     # Without what the caller's code has left to be done at exit.
     os._exit(0)
@@ -289,18 +305,20 @@ def _sent(dags: Path) -> Iterator[Path]:
         yield from (path for path in paths if not path.is_symlink())
 
 
-def _limit(seconds: float) -> None:
+def _limit(task: Task) -> None:
+    # Outside of a namespace of users, the kernel counts all processes of the user.
+    others = 0 if task.strength == "full" else processes.tasks_of(os.getuid())
     limits = {
         resource.RLIMIT_AS: MEMORY_BYTES,
         resource.RLIMIT_FSIZE: 16 << 20,
         # Each may hold a fifth of a megabyte of the kernel's that nobody counts.
         resource.RLIMIT_NOFILE: 64,
-        resource.RLIMIT_NPROC: 64,
+        resource.RLIMIT_NPROC: others + 64,
         resource.RLIMIT_CORE: 0,
     }
     pairs = {what: (most, most) for what, most in limits.items()}
     # At the first number a process ends by a signal that says why, at the second it is killed.
-    pairs[resource.RLIMIT_CPU] = (int(seconds) + 1, int(seconds) + 3)
+    pairs[resource.RLIMIT_CPU] = (int(task.seconds) + 1, int(task.seconds) + 3)
     for what, pair in pairs.items():
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(what, pair)

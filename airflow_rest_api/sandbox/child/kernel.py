@@ -6,15 +6,19 @@ import ctypes
 import os
 import platform
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
-PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP = 1, 4, 8, 24
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
+_AMBIENT_RAISE = 2
 _MNT_DETACH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
@@ -66,9 +70,16 @@ def mounts_below(place: Path) -> list[Path]:
     return sorted(path for path in below if path.is_relative_to(place))
 
 
-def prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int, further: int = 0) -> None:
     """Set an attribute of this process."""
-    _checked(_LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
+    _checked(_LIBC.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(further), 0, 0))
+
+
+def syscall(number: int, *arguments: Any) -> int:
+    """Make a system call and return its result. Raises `OSError`."""
+    found = int(_LIBC.syscall(number, *arguments))
+    _checked(found)
+    return found
 
 
 def set_filter(option: int, mode: int, program: ctypes.Structure) -> None:
@@ -115,12 +126,24 @@ class _Sets(ctypes.Structure):
     )
 
 
-def drop_capabilities() -> None:
-    """Give up all capabilities for good, for programs that are started later as well."""
+def drop_capabilities(kept: Collection[int] = ()) -> None:
+    """Give up all capabilities but ``kept`` for good, also for programs that are started later."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    # Whoever lacks the right to drop one has none of them, and older kernels know fewer.
+    # A process without the right to drop a capability has none of them. Older kernels know fewer.
     with suppress(OSError):
-        for capability in range(_CAPABILITIES):
+        for capability in set(range(_CAPABILITIES)) - set(kept):
             prctl(PR_CAPBSET_DROP, capability)
     header, sets = _Header(_CAPABILITY_VERSION, 0), (_Sets * 2)()
+    mask = sum(1 << capability for capability in kept)
+    sets[0] = _Sets(mask, mask, mask)
     _checked(_LIBC.capset(ctypes.byref(header), sets))
+    for capability in kept:
+        prctl(PR_CAP_AMBIENT, _AMBIENT_RAISE, capability)
+
+
+def reading_capability() -> tuple[int, ...]:
+    """Return the capability of this process that lets it read all files, preferably one that allows nothing else."""
+    header, sets = _Header(_CAPABILITY_VERSION, 0), (_Sets * 2)()
+    _checked(_LIBC.capget(ctypes.byref(header), sets))
+    able = (one for one in (CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE) if sets[0].permitted >> one & 1)
+    return tuple(able)[:1]

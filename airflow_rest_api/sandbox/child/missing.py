@@ -83,7 +83,10 @@ def _of_files(message: str, root: Path) -> str | None:
     if found := _NO_FILE.search(message):
         return _of_file(found[1], root)
     if _NO_WRITE.search(message):
-        return "The validation can write below /tmp only: write files in a task."
+        return (
+            "The validation sees the bundle and Python's packages, and can write temporary files only: open files of"
+            " the bundle relative to Path(__file__).parent, and write files in a task."
+        )
     return None
 
 

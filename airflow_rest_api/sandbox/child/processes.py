@@ -58,6 +58,36 @@ def _proportional(pid: int) -> int:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines():
             if line.startswith(b"Pss:"):
                 return int(line.split()[1]) * 1024
+    # A process without the right to look is not told how much of it is shared.
+    return _resident(pid)
+
+
+def written_by_family(pid: int) -> int:
+    """Return how many bytes the descendants of a process, and those of them that have ended, have written."""
+    return sum(map(_written, family(pid)))
+
+
+def _written(pid: int) -> int:
+    with suppress(OSError, ValueError):
+        lines = Path(f"/proc/{pid}/io").read_bytes().splitlines()
+        return max(int(line.split()[1]) for line in lines if line.startswith((b"wchar:", b"write_bytes:")))
+    return 0
+
+
+def tasks_of(user: int) -> int:
+    """Return how many threads the processes of a user have."""
+    return sum(_tasks(name) for name in os.listdir("/proc") if name.isdigit() and _is_of(name, user))  # noqa: PTH208
+
+
+def _is_of(name: str, user: int) -> bool:
+    with suppress(OSError):
+        return Path("/proc", name).stat().st_uid == user
+    return False
+
+
+def _tasks(name: str) -> int:
+    with suppress(OSError):
+        return len(os.listdir(f"/proc/{name}/task"))  # noqa: PTH208
     return 0
 
 

@@ -49,7 +49,7 @@ _OF_CLIENTS = (
     "/etc/odbc.ini",
     "/etc/odbcinst.ini",
 )
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _WRITABLE = (Path("tmp"), Path("dev/shm"))
 _NO_CONTENT = (".git", ".rest_api")
 _TMPFS = kernel.MS_NOSUID | kernel.MS_NODEV
@@ -107,8 +107,9 @@ def give_up_rights() -> None:
     kernel.drop_capabilities()
 
 
-def become_nobody() -> None:
-    """Give up root's identity; what the process has in memory becomes its own again."""
+def become_nobody(kept: tuple[int, ...] = ()) -> None:
+    """Give up root's identity but not the capabilities ``kept``; the process's memory becomes its own again."""
+    kernel.prctl(kernel.PR_SET_KEEPCAPS, int(bool(kept)))
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
@@ -145,14 +146,30 @@ def _furnish(plan: Plan) -> None:
 
 def _by_depth(plan: Plan) -> Iterator[tuple[Path, bool]]:
     """Yield what to show and what to hide, the outer before the inner."""
-    further = _OF_CLIENTS if plan.is_connected else ()
-    shown = {Path(path) for path in (*_SYSTEM, *_CONFIGURATION, *_DEVICES, *further)}
-    shown |= {Path(path) for path in (sys.prefix, sys.base_prefix)} | set(plan.readable)
-    # A user's own packages lie elsewhere.
-    shown |= {Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
-    found = [(path, False) for path in shown if os.path.lexists(path)]
-    found += [(path, True) for path in plan.hidden if path.exists()]
+    found = [(path, False) for path in {*shown(plan), *map(Path, DEVICES)} if os.path.lexists(path)]
+    found += [(path, True) for path in hidden(plan) if path.exists()]
     return iter(sorted(found, key=lambda entry: (len(entry[0].parts), entry[1])))
+
+
+def shown(plan: Plan) -> set[Path]:
+    """Return what can be read inside, besides devices and the bundle."""
+    further = _OF_CLIENTS if plan.is_connected else ()
+    found = {Path(path) for path in (*_SYSTEM, *_CONFIGURATION, *further)}
+    found |= {Path(path) for path in (sys.prefix, sys.base_prefix)} | set(plan.readable)
+    # A user's own packages lie elsewhere.
+    return found | {Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
+
+
+def hidden(plan: Plan) -> set[Path]:
+    """Return what cannot be seen inside although it may lie within what can: the plan's, and pip's passwords."""
+    return {*plan.hidden, Path(sys.prefix, "pip.conf")}
+
+
+def hidden_within(beside: Path, hidden: Iterable[Path]) -> set[Path]:
+    """Return what the bundle's folder has of it, and what is not its content: a clone's history and credentials."""
+    within = {beside / name for name in _NO_CONTENT}
+    # The bundle itself may be among them, as a folder into which files are uploaded: it is to be seen here.
+    return within | {path for path in hidden if path != beside and path.is_relative_to(beside)}
 
 
 def _show(root: Path, path: Path) -> None:
@@ -195,12 +212,8 @@ def _hide(place: Path) -> None:
 
 
 def _hide_within(beside: Path, place: Path, hidden: Iterable[Path]) -> None:
-    """Hide what the bundle's folder has of it, and what is not its content: a clone's history and credentials."""
-    within = {beside / name for name in _NO_CONTENT}
-    # The bundle itself may be among them, as a folder into which files are uploaded: it is to be seen here.
-    within |= {path for path in hidden if path != beside and path.is_relative_to(beside)}
     # The outer before the inner, which is gone then.
-    for path in sorted(within, key=lambda path: len(path.parts)):
+    for path in sorted(hidden_within(beside, hidden), key=lambda path: len(path.parts)):
         _hide(place / path.relative_to(beside))
 
 
@@ -253,12 +266,3 @@ def is_possible(stage: Path) -> bool:
         finally:
             os._exit(1)
     return os.waitpid(child, 0)[1] == 0
-
-
-def main() -> None:
-    """Write `full` or `weak`, by trying in the empty folder that is the argument."""
-    sys.stdout.write("full" if is_possible(Path(sys.argv[1])) else "weak")
-
-
-if __name__ == "__main__":
-    main()

@@ -13,10 +13,11 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.utils.strings import get_random_string
 
+from airflow_rest_api.sandbox import box
 from airflow_rest_api.sandbox.addresses import Opening
 from airflow_rest_api.sandbox.box import DIAL_SECONDS, Sandbox, SandboxBusy, SandboxUnavailable
 from airflow_rest_api.sandbox.replies import Reply
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, weak_sandbox
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.connections import airflows_hosts, connection_fields, tested_connection
 from airflow_rest_api.services.task_instances.redactor import Redactor
@@ -86,8 +87,8 @@ def test_connection(
 ) -> Entry:
     """Test a connection, and return whether it works and what its hook says of that.
 
-    Raises `ConnectionTestsOff`, `AddressNotAllowed`, `TestersBusy`, `TesterUnavailable`, and what
-    `connection_fields.require_sound` and `tested_connection.fields` raise.
+    Raises `ConnectionTestsOff`, `AddressNotAllowed`, `TestersBusy`, `TesterUnavailable`,
+    `weak_sandbox.SandboxTooWeak`, and what `connection_fields.require_sound` and `tested_connection.fields` raise.
     """
     connection_fields.require_sound(body)
     if conf.get("core", "test_connection", fallback="Disabled").lower().strip() != "enabled":
@@ -106,6 +107,8 @@ def _dialled(connection: Entry, sandbox: Sandbox, allowed: Sequence[Opening]) ->
         return sandbox.dial(connection, openings=openings, own=airflows_hosts.addresses())
     except SandboxBusy:
         raise TestersBusy from None
+    except box.SandboxTooWeak:
+        raise weak_sandbox.SandboxTooWeak from None
     except SandboxUnavailable as fault:
         raise TesterUnavailable from fault
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
+from airflow_rest_api.sandbox import box
 from airflow_rest_api.sandbox.box import CELL_PREFIX, Sandbox, SandboxBusy, SandboxUnavailable
 from airflow_rest_api.sandbox.verdict import Verdict
-from airflow_rest_api.services import configuration, errors
+from airflow_rest_api.services import configuration, errors, weak_sandbox
 from airflow_rest_api.services.deployments import leftovers
 from airflow_rest_api.services.deployments.submission import FOLDER_PREFIX, Submission
+from airflow_rest_api.settings import Settings
 
 
 class CheckersBusy(errors.Unavailable):
@@ -35,22 +36,26 @@ class CheckerUnavailable(errors.Unavailable):
         )
 
 
-def of_installation(upload_roots: Iterable[Path], worker_threads: int) -> Sandbox:
+def of_installation(settings: Settings) -> Sandbox:
     """Return a sandbox that hides what belongs to Airflow and to callers, and shows what DAG files import.
 
-    A third of the ``worker_threads`` is always left to other requests, however long files take.
+    A third of the worker threads is always left to other requests, however long files take.
     """
     leftovers.sweep([CELL_PREFIX, FOLDER_PREFIX])
-    home = configuration.home()
-    hidden = [home, configuration.file_path(), *upload_roots]
+    own = [configuration.home(), configuration.file_path(), *configuration.database_files()]
+    hidden = [*own, configuration.log_folder(), *settings.upload_roots.values()]
     # As Airflow's processes have it; the bundle itself is in front.
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     shown = [*(Path(path) for path in named if path), configuration.plugins_folder()]
-    return Sandbox(hidden, shown, places=max(1, worker_threads * 2 // 3))
+    places = max(1, settings.worker_threads * 2 // 3)
+    return Sandbox(hidden, shown, places=places, is_weak_allowed=settings.allow_weak_sandbox)
 
 
 def verdict_on(submission: Submission, sandbox: Sandbox) -> Verdict:
-    """Parse what was submitted, as if it stood in its bundle; raises `CheckersBusy`, `CheckerUnavailable`."""
+    """Parse what was submitted, as if it stood in its bundle.
+
+    Raises `CheckersBusy`, `CheckerUnavailable`, `weak_sandbox.SandboxTooWeak`.
+    """
     try:
         return sandbox.validate(
             submission.folder,
@@ -60,5 +65,7 @@ def verdict_on(submission: Submission, sandbox: Sandbox) -> Verdict:
         )
     except SandboxBusy:
         raise CheckersBusy from None
+    except box.SandboxTooWeak:
+        raise weak_sandbox.SandboxTooWeak from None
     except SandboxUnavailable as fault:
         raise CheckerUnavailable from fault
