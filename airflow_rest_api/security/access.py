@@ -18,7 +18,7 @@ So `{resource: power, power: deploy, method: PUT, switch: deploy_enabled}` is a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -193,7 +193,7 @@ def require(rules: Iterable[Rule], caller: Caller, arguments: Mapping[str, Any],
     The switches come first: what is switched off is nobody's, and that is the way out to be told. Of a rule with
     ``id_from: found`` the object is left to the service, and with ``when`` the rest as well.
     """
-    asked = [rule for rule in rules if not ("when" in rule and rule.get("id_from") == FOUND)]
+    asked = _asked(rules)
     permissions = caller.permissions
     for rule in asked:
         if "switch" in rule:
@@ -203,6 +203,27 @@ def require(rules: Iterable[Rule], caller: Caller, arguments: Mapping[str, Any],
             permissions.require_power(rule["power"])
         if rule.get("id_from") != FOUND:
             _ask(rule, permissions, object_id(rule, arguments, body), body)
+
+
+def require_possible(rules: Sequence[Rule], caller: Caller, path: Mapping[str, Any]) -> None:
+    """Raise `Denied` if the caller may not call an operation whatever the query and the body are.
+
+    ``path`` holds the arguments of the path. A rule about another object is asked about any object. An operation
+    that has conditional rules alone requires that one of them could hold.
+    """
+    asked, permissions = _asked(rules), caller.permissions
+    for rule in asked:
+        if "switch" in rule:
+            permissions.require_switch(rule["switch"])
+    for rule in asked:
+        if "power" in rule:
+            permissions.require_power(rule["power"])
+        if rule.get("id_from") is None or rule["id_from"].startswith("path."):
+            _ask(rule, permissions, object_id(rule, path, None), None)
+        elif not _is_possible(rule, permissions):
+            raise _denied(rule, caller)
+    if rules and not asked and not any(_is_possible(rule, permissions) for rule in rules):
+        raise _denied(rules[0], caller)
 
 
 def unknown(rules: Iterable[Rule], parameters: Iterable[str] | None = None) -> Iterator[str]:
@@ -259,6 +280,31 @@ def object_id(rule: Rule, arguments: Mapping[str, Any], body: Any) -> str | None
 def is_about_body(rule: Rule) -> bool:
     """Tell whether a rule about a form can be asked only when the form was read."""
     return str(rule.get("id_from")).startswith("body.")
+
+
+def _asked(rules: Iterable[Rule]) -> list[Rule]:
+    """Return the rules that are asked before the service runs."""
+    return [rule for rule in rules if not ("when" in rule and rule.get("id_from") == FOUND)]
+
+
+def _is_possible(rule: Rule, permissions: Permissions) -> bool:
+    """Tell whether the rule may hold for an object; only a certain no is False."""
+    resource, method = rule["resource"], rule["method"]
+    if resource == "dag":
+        if permissions.may_dag(None, method, rule.get("access_entity")):
+            return True
+        # SimpleAuthManager knows roles alone. Elsewhere, a caller who can read no DAG can do nothing with one.
+        readable = permissions.dag_scope("GET")
+        return not auth_manager.is_simple() and (readable.everything or bool(readable.dag_ids))
+    if resource in _NAMED:
+        return not auth_manager.knows_no_single_dags() or permissions.may_named(resource, None, method)
+    return resource != "power" or permissions.may_power(rule["power"])
+
+
+def _denied(rule: Rule, caller: Caller) -> errors.Denied:
+    return errors.Denied(
+        f"The user '{caller.name}' may not do this ({rule['method']} on {rule['resource']}s)."
+    )
 
 
 def _ask(rule: Rule, permissions: Permissions, found: str | None, body: Any) -> None:

@@ -112,7 +112,7 @@ def _build(*, standalone: bool, looks_after_work: bool) -> _Built:
         resources.following.keep()
         weak_sandbox.warn(resources.sandbox, is_allowed=settings.allow_weak_sandbox)
     recorder = _recorder(resources, workers)
-    application: ASGIApp = _guard(connexion_app, contracts, resources.settings, recorder)
+    application: ASGIApp = _guard(connexion_app, contracts, resources.settings, recorder, workers)
     old_calls = {name: old for entry in contracts for name, old in entry.old_calls.items()}
     if old_calls:
         identity = Identity(authenticator, settings)
@@ -203,11 +203,15 @@ def _recorder(resources: Resources, workers: Workers) -> Recorder:
 
 
 def _guard(
-    application: ASGIApp, contracts: list[CompiledContract], settings: Settings, recorder: Recorder
+    application: ASGIApp,
+    contracts: list[CompiledContract],
+    settings: Settings,
+    recorder: Recorder,
+    workers: Workers,
 ) -> Guard:
     table = PathTable((entry.base_path, entry.document, entry.operations) for entry in contracts)
     operations = guard.by_place((entry.base_path, entry.operations) for entry in contracts)
-    return Guard(application, table, operations, BodyLimits(settings), recorder)
+    return Guard(application, table, operations, BodyLimits(settings), recorder, workers)
 
 
 def _connexion(

@@ -10,8 +10,10 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from airflow_rest_api.security import access
 from airflow_rest_api.security.audit import Audit
 from airflow_rest_api.security.refusals import Refusals
+from airflow_rest_api.services import errors
 from airflow_rest_api.web import exchange, limits, problems
 from airflow_rest_api.web.bridge import Workers
 from airflow_rest_api.web.contract import Operation
@@ -22,6 +24,11 @@ from airflow_rest_api.web.paths import PathTable
 
 log = logging.getLogger(__name__)
 
+_MALFORMED = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+)
 # Refused whoever calls, or before anybody knows who: counted, never written one by one.
 _COUNTED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
 
@@ -44,6 +51,7 @@ class Guard:
         operations: Mapping[tuple[str, str], Operation],
         body_limits: BodyLimits,
         recorder: Recorder,
+        workers: Workers,
     ) -> None:
         """Take the operations by base path and operationId."""
         self._application = application
@@ -51,6 +59,7 @@ class Guard:
         self._operations = operations
         self._body_limits = body_limits
         self._recorder = recorder
+        self._workers = workers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request of an operation on; raises 404 and 405 for what is none."""
@@ -64,12 +73,34 @@ class Guard:
         except asyncio.CancelledError:
             raise
         except Exception as fault:
-            await self._recorder.refused(operation, current, problems.status_of(fault))
+            denial = await self._denial(operation, current, fault)
+            await self._recorder.refused(operation, current, problems.status_of(denial or fault))
+            if denial is not None:
+                raise denial from fault
             raise
         finally:
             current.closing.close()
         if watch.status >= HTTPStatus.BAD_REQUEST:
             await self._recorder.refused(operation, current, watch.status)
+
+    async def _denial(
+        self, operation: Operation, current: Exchange, fault: Exception
+    ) -> errors.Refusal | None:
+        """Return why the caller may not call the operation at all, if the request was rejected as malformed.
+
+        What is wrong with a request concerns callers with permission alone. It is asked after the fact, since
+        hardly any request is malformed.
+        """
+        caller, found = current.caller, current.found
+        is_malformed = problems.status_of(fault) in _MALFORMED and not current.permitted
+        if caller is None or found is None or operation.anonymous or not is_malformed:
+            return None
+        try:
+            rules = operation.access or ()
+            await self._workers.run(access.require_possible, rules, caller, found.arguments)
+        except errors.Denied as denial:
+            return denial
+        return None
 
     def _find(self, scope: Scope, current: Exchange) -> Operation:
         place = scope["path"].removeprefix(scope["root_path"])

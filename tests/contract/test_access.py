@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from airflow_rest_api.web import contract
-from tests.support import calls
+from tests.support import calls, readers
+from tests.support.readers import READER
 
 DOCUMENT = contract.load("openapi.yaml")
 OPERATIONS = contract.operations(DOCUMENT)
@@ -62,3 +65,51 @@ def test_an_open_operation_asks_for_no_credential(rest, operation):
     # Login and its kin answer 401 to a wrong password, which is another thing than no credential.
     assert answer.status_code in (operation.status, 401)
     assert (answer.status_code == 401) <= (operation.tag == "Security")
+
+
+@every([operation for operation in GUARDED if operation.access])
+def test_a_malformed_call_of_a_user_without_a_role_is_denied(rest, operation):
+    call = calls.plainest(DOCUMENT, operation)
+    malformed = [{"params": {"no_such_parameter": "1"}}]
+    if operation.body_type == contract.JSON:
+        malformed += [{"json": {"no_such_field": 1}}, {"content": b"{"}, {"content": b"a=b"}]
+        malformed[-2]["headers"] = {"Content-Type": contract.JSON}
+        malformed[-1]["headers"] = {"Content-Type": "text/plain"}
+    for options in malformed:
+        answer = rest.request(operation.method, call.path, role="nobody", **options)
+        assert answer.status_code == 403, (options, answer.text)
+        assert "errors" not in answer.json()
+        assert "no_such" not in answer.text
+
+
+@pytest.mark.in_process
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/backfills"),
+        ("POST", "/dags/manual/dagRuns"),
+        ("PATCH", "/variables"),
+        ("PATCH", "/dags/manual"),
+    ],
+)
+def test_a_malformed_call_of_a_user_who_may_do_it_for_some_objects_is_malformed(
+    rest, monkeypatch, method, path
+):
+    readers.restrict(monkeypatch, {"manual"})
+    answer = rest.request(method, path, role=READER, json={"no_such_field": 1})
+    assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.in_process
+def test_a_malformed_call_about_a_dag_of_others_is_denied(rest, monkeypatch):
+    readers.restrict(monkeypatch, {"manual"})
+    answer = rest.post("/dags/etl/dagRuns", role=READER, json={"no_such_field": 1})
+    assert answer.status_code == 403
+
+
+def test_the_denial_of_a_malformed_change_is_in_the_event_log(rest):
+    before = rest.get("/eventLogs", params={"event": "post_pool"}).json()["total_entries"]
+    assert rest.post("/pools", role="viewer", json={"no_such_field": 1}).status_code == 403
+    told = rest.get("/eventLogs", params={"event": "post_pool", "order_by": "-id"}).json()
+    assert told["total_entries"] == before + 1
+    assert json.loads(told["event_logs"][0]["extra"])["status"] == 403
