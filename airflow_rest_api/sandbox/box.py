@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from airflow_rest_api.sandbox import fork_server, replies, verdict
+from airflow_rest_api.sandbox import fork_server, packages, replies, verdict
 from airflow_rest_api.sandbox.fork_server import ForkServer, SandboxUnavailable
 from airflow_rest_api.sandbox.replies import Reply
 from airflow_rest_api.sandbox.strength import Strength
@@ -61,6 +61,16 @@ class SandboxTooWeak(Exception):
     """This machine separates processes so little that nothing is executed unless a setting allows it."""
 
 
+def _sent(folder: Path) -> Iterator[str]:
+    """Yield the paths of the modules in a folder; of a module in an archive, the archive's path is a part."""
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.suffix == ".py" and path.is_file():
+            yield name
+        elif path.suffix == packages.SUFFIX and path.is_file():
+            yield from (f"{name}/{module}" for module in packages.modules(path))
+
+
 class Sandbox:
     """Parses DAG files, and tests connections, where they can neither see nor reach anything of this service.
 
@@ -96,13 +106,13 @@ class Sandbox:
     def validate(
         self, folder: Path, *, bundle_name: str, beside: Path | None = None, replaced: str | None = None
     ) -> Verdict:
-        """Parse all modules in ``folder``, in which they have the paths that they will have in the bundle.
+        """Parse all modules in ``folder`` and in its zip archives; paths are those that they will have in the bundle.
 
         ``beside`` is the bundle's folder, of which the files can be read and imported; what it has at the path
         ``replaced`` is not there. Raises `SandboxBusy`, `SandboxTooWeak`, `SandboxUnavailable`.
         """
         begin = time.monotonic()
-        sent = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.py")) if path.is_file()]
+        sent = list(_sent(folder))
         with self._turn(), tempfile.TemporaryDirectory(prefix=CELL_PREFIX) as stage:
             # The server's own user must be able to enter it, whoever that is.
             Path(stage).chmod(0o755)

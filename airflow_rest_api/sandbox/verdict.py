@@ -51,16 +51,17 @@ class ParsedDag:
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """What was found in one file; ``is_ignored`` when Airflow does not look into it.
+    """What was found in one file.
 
-    That is so where an `.airflowignore` names it and, in Airflow's safe mode, without the words `airflow` and `dag`.
+    ``ignored_by`` is why Airflow does not look into it: `airflowignore` if a file `.airflowignore` names it,
+    `safe_mode` if it lacks the words `airflow` and `dag` or lies below the root of an archive, else None.
 
     ``variables`` and ``connections`` are the ids that the source names, ``removed`` the template variables of Airflow 2
     that it uses, ``provider`` the distribution that is missing.
     """
 
     path: str
-    is_ignored: bool
+    ignored_by: str | None
     dags: tuple[ParsedDag, ...]
     errors: tuple[ParseFault, ...]
     variables: tuple[str, ...]
@@ -90,9 +91,9 @@ class Verdict:
         return found if self.ending is None else (*found, self.ending)
 
     @property
-    def ignored(self) -> tuple[str, ...]:
+    def ignored(self) -> tuple[ParsedFile, ...]:
         """The files that Airflow does not look into."""
-        return tuple(file.path for file in self.files if file.is_ignored)
+        return tuple(file for file in self.files if file.ignored_by is not None)
 
     @property
     def missing_providers(self) -> tuple[str, ...]:
@@ -150,7 +151,7 @@ def _one_of(name: Any, known: set[str]) -> str:
 def _file(message: Mapping[str, Any], path: str) -> ParsedFile:
     return ParsedFile(
         path=path,
-        is_ignored=message.get("ignored") is True,
+        ignored_by=None if message.get("ignored") is None else _text(message["ignored"], 20),
         dags=tuple(_dag(entry, path) for entry in _list(message, "dags", MAX_DAGS)),
         errors=tuple(_fault(entry, path) for entry in _list(message, "errors", MAX_DAGS)),
         variables=_names(message, "variables", _MAX_NAMES),

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from airflow_rest_api.sandbox import packages
 from airflow_rest_api.security.access import AirflowPermissions
 from airflow_rest_api.services.deployments import deployed_paths
 from airflow_rest_api.services.deployments.content import Content
@@ -82,6 +83,28 @@ class TestDeployDag:
         assert (answer.json()["kind"], answer.json()["dag_ids"]) == ("folder", [dag_id])
         assert answer.json()["sha256"] == Content.of_files(files).sha256
         assert contents(folder) == {f"team/pack/{name}": data for name, data in files.items()}
+
+    def test_an_archive_whose_modules_import_each_other_becomes_a_package(self, deploy, able, folder, dag_id):
+        files = {"etl.py": b"import helper\n" + dag_file(dag_id), "helper.py": b"X = 1\n"}
+        answer = deploy(archive(files), "team/pack", part="archive", name="pack.zip")
+        assert answer.status_code == 201, answer.text
+        entry = answer.json()
+        assert (entry["kind"], entry["path"], entry["dag_ids"]) == ("file", "team/pack.zip", [dag_id])
+        assert [(one["kind"], one["path"]) for one in entry["warnings"]] == [
+            ("ignored", "team/pack.zip/helper.py")
+        ]
+        assert contents(folder) == {"team/pack.zip": packages.packed(files)}
+        assert (
+            "+++ b/team/pack.zip/helper.py"
+            in able.get(f"/deployments/{entry['deployment_id']}").json()["diff"]
+        )
+
+    def test_a_file_that_airflow_ignores_has_a_warning(self, deploy, able, folder):
+        (folder / ".airflowignore").write_text("etl.py\n")
+        entry = deploy(dag_file("ignored")).json()
+        kept = able.get(f"/deployments/{entry['deployment_id']}").json()
+        assert (entry["state"], [one["kind"] for one in entry["warnings"]]) == ("live", ["ignored", "no_dag"])
+        assert kept["warnings"] == entry["warnings"]
 
     def test_the_name_of_the_upload_is_the_path(self, deploy, folder):
         assert deploy(b"x = 1\n", None, name="../../up/notes.py").status_code == 201

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from airflow_rest_api.sandbox import packages
 from tests.support import processor
 from tests.support.deployments import dag_file
 
@@ -93,6 +94,30 @@ def test_what_is_undone_is_served_no_more(life):
     assert gone.status_code == 201
     assert ended(life, gone.json())["state"] == "live"
     assert source(life, "undone") == new
+
+
+def test_packages_with_modules_of_the_same_name_are_served(life):
+    for number in range(2):
+        dag = b"import names\nfrom airflow.sdk import DAG\ndag = DAG(names.NAME, schedule=None)\n"
+        files = {"etl.py": dag, "names.py": f"NAME = 'packed_{number}'".encode()}
+        form = {
+            "archive": (f"pack_{number}.zip", packages.packed(files)),
+            "bundle_name": (None, processor.BUNDLE),
+        }
+        response = life.rest.post("/deployments", files=form)
+        assert (response.status_code, response.json()["path"]) == (201, f"pack_{number}.zip"), response.text
+        end = ended(life, response.json())
+        assert (end["state"], end["dag_ids"]) == ("live", [f"packed_{number}"]), end
+        assert source(life, f"packed_{number}") == dag
+
+
+def test_a_renamed_dag_cannot_be_triggered_once_it_is_live(life):
+    assert ended(life, deploy(life, "renamed.py", dag_file("former_id")))["state"] == "live"
+    end = ended(life, deploy(life, "renamed.py", dag_file("new_id"), force="true"))
+    assert end["state"] == "live", end
+    response = life.rest.post("/dags/former_id/dagRuns", json={"logical_date": None})
+    assert response.status_code == 404, response.text
+    assert life.rest.get("/dags/former_id").json()["is_stale"]
 
 
 def test_a_first_deployment_that_is_undone_takes_the_dag_away(life):

@@ -131,15 +131,49 @@ class TestValidateDag:
         body = validate(deploying, archive(files, kind), name=f"etl.{kind}", field="archive").json()
         assert (body["valid"], body["path"], body["errors"]) == (True, "etl", [])
         assert [(dag["dag_id"], dag["path"]) for dag in body["dags"]] == [("packed", "etl/dag.py")]
+        sentence = (
+            "Airflow does not look for DAGs in this file: it lacks the words 'airflow' and 'dag' (or 'asset')."
+            " Other files can import it."
+        )
         assert body["warnings"] == [
-            {
-                "kind": "ignored",
-                "message": "Airflow skips the file: an `.airflowignore` names it, "
-                "or it lacks the words 'airflow' and 'dag' (or 'asset').",
-                "path": "etl/names.py",
-                "name": None,
-            }
+            {"kind": "ignored", "message": sentence, "path": "etl/names.py", "name": None}
         ]
+
+    @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+    def test_an_archive_whose_modules_import_each_other_is_a_package(self, deploying, drafts, kind):
+        files = {
+            "dag.py": "import names\n" + DAG.format(dag_id="packed"),
+            "names.py": "",
+            "sub/x.py": "# airflow dag",
+        }
+        body = validate(deploying, archive(files, kind), name=f"etl.{kind}", field="archive").json()
+        assert (body["valid"], body["path"], body["errors"]) == (True, "etl.zip", [])
+        assert [(dag["dag_id"], dag["path"]) for dag in body["dags"]] == [("packed", "etl.zip/dag.py")]
+        reasons = {entry["path"]: entry["message"] for entry in body["warnings"]}
+        assert reasons.keys() == {"etl.zip/names.py", "etl.zip/sub/x.py"}
+        assert "the modules at the archive's root" in reasons["etl.zip/sub/x.py"]
+        assert "+++ b/etl.zip/dag.py" in body["difference"]["source"]
+
+    def test_a_path_that_ends_in_zip_is_a_package(self, deploying, drafts):
+        data = archive({"etl/dag.py": DAG.format(dag_id="packed")})
+        body = validate(deploying, data, name="x.zip", field="archive", path="team/etl.zip").json()
+        assert [dag["path"] for dag in body["dags"]] == ["team/etl.zip/dag.py"]
+
+    def test_a_file_that_an_ignore_file_names_has_a_warning(self, deploying, drafts):
+        (drafts / ".airflowignore").write_text("dag.py\n")
+        body = validate(deploying, DAG.format(dag_id="ignored")).json()
+        assert [entry["kind"] for entry in body["warnings"]] == ["ignored", "no_dag"]
+        assert "an '.airflowignore' of the bundle names it" in body["warnings"][0]["message"]
+
+    def test_a_template_variable_of_airflow_2_has_a_warning(self, deploying):
+        source = DAG.format(dag_id="old") + "TEXT = '{{ execution_date }}'\n"
+        (warning,) = validate(deploying, source).json()["warnings"]
+        assert (warning["kind"], warning["name"], warning["path"]) == (
+            "removed_name",
+            "execution_date",
+            "dag.py",
+        )
+        assert warning["message"] == "Airflow 3 has removed 'execution_date'. Use 'logical_date' instead."
 
     def test_what_somebody_should_know_is_a_warning(self, deploying, scenario):
         source = DAG.format(dag_id=scenario.active) + (

@@ -74,7 +74,7 @@ def test_a_dag_and_what_its_file_names_are_told(read):
 
 def test_what_airflow_skips_is_not_looked_into(read):
     files = read({"a.py": "1/0", "b/c.py": "# airflow dag\n1/0", ".airflowignore": "b/\n"})
-    assert [file.is_ignored for file in files] == [True, True]
+    assert [file.ignored_by for file in files] == ["safe_mode", "airflowignore"]
 
 
 def test_a_family_is_counted():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import time
 from datetime import timedelta
 from uuid import uuid4
@@ -9,6 +11,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 
+from airflow_rest_api.sandbox import packages
 from airflow_rest_api.services.database import reading, write
 from airflow_rest_api.services.deployments import deployment_following, deployment_rows, deployment_undoing
 from airflow_rest_api.services.deployments.content import Content
@@ -40,6 +43,9 @@ def parse(folder):
 
     def parse(path, seconds=0.0):
         time.sleep(0.01)
+        # Airflow parses each file in a process of its own, which knows nothing of other packages.
+        sys.modules.pop("names", None)
+        importlib.invalidate_caches()
         parser.parse(folder, path, seconds, deployments.BUNDLE)
 
     return parse
@@ -234,6 +240,61 @@ class TestLive:
         assert found(removed).state == "live"
 
 
+PACKAGED = b"""\
+import names
+from airflow.sdk import DAG
+
+dag = DAG(names.NAME, schedule=None)
+"""
+
+
+def package(name, **further):
+    """The content of a packaged DAG, which has its id from another module of the package."""
+    return Content.of_file(
+        packages.packed({"etl.py": PACKAGED, "names.py": f"NAME = {name!r}".encode(), **further})
+    )
+
+
+class TestPackages:
+    def test_packages_with_modules_of_the_same_name_are_live(self, folder, dag_id, parse):
+        names = {f"{dag_id}_{number}": f"team/pack_{number}.zip" for number in range(2)}
+        new = [store(order(path, package(name), {name: f"{path}/etl.py"})) for name, path in names.items()]
+        look()
+        assert [found(one["deployment_id"]).state for one in new] == ["stored", "stored"]
+        for path in names.values():
+            parse(path)
+        look()
+        assert [found(one["deployment_id"]).state for one in new] == ["live", "live"]
+        assert of_dag(f"{dag_id}_0", "relative_fileloc") == ("team/pack_0.zip/etl.py",)
+
+    def test_the_package_is_asked_for_and_not_the_module_in_it(self, folder, dag_id):
+        from airflow.models.dagbag import DagPriorityParsingRequest as Request
+
+        store(order("pack.zip", package(dag_id), {dag_id: "pack.zip/etl.py"}))
+        with reading() as session:
+            assert session.scalars(select(Request.relative_fileloc)).all() == ["pack.zip"]
+
+    def test_a_package_that_airflow_cannot_import_is_taken_back(self, folder, dag_id, parse):
+        first = store(order("pack.zip", package(dag_id), {dag_id: "pack.zip/etl.py"}))["deployment_id"]
+        parse("pack.zip")
+        look()
+        broken = package(dag_id, **{"other.py": BROKEN})
+        new = store(order("pack.zip", broken, {dag_id: "pack.zip/etl.py"}))["deployment_id"]
+        parse("pack.zip")
+        look()
+        assert (found(first).state, found(new).state) == ("live", "rolled_back")
+        assert found(new).errors[0]["message"] == "RuntimeError: only here"
+        assert LocalPublication(folder).read("pack.zip") == package(dag_id)
+
+    def test_a_renamed_dag_of_a_package_is_stale(self, folder, dag_id, parse):
+        for name in (dag_id, f"{dag_id}_renamed"):
+            new = store(order("pack.zip", package(name), {name: "pack.zip/etl.py"}))["deployment_id"]
+            parse("pack.zip")
+            look()
+            assert found(new).state == "live"
+        assert of_dag(dag_id, "is_stale") == (True,)
+
+
 class TestBroken:
     def test_the_content_from_before_comes_back(self, folder, dag_id, parse):
         first = deployed(dag_id)
@@ -247,7 +308,7 @@ class TestBroken:
         assert [step["state"] for step in row.steps] == ["checked", "stored", "rolled_back"]
         (error,) = row.errors
         assert (error["kind"], error["path"]) == ("import", "etl.py")
-        assert "only here" in error["message"]
+        assert error["message"] == "RuntimeError: only here"
         assert (folder / "etl.py").read_bytes() == dag_file(dag_id)
         assert current("etl.py") == first
         parse("etl.py")

@@ -103,6 +103,7 @@ class TestStore:
             ],
             "dag_versions": [],
             "errors": [],
+            "warnings": [],
             "reference": None,
             "previous_deployment_id": None,
             "rollback_of": None,

@@ -10,7 +10,7 @@ from airflow_rest_api.services.deployments import sandboxes, validation
 
 def verdict(**found):
     empty = {"dags": (), "errors": (), "variables": (), "connections": ()}
-    file = ParsedFile(path="dag.py", is_ignored=False, provider=None, **{**empty, **found})
+    file = ParsedFile(path="dag.py", ignored_by=None, provider=None, **{**empty, **found})
     return Verdict((file,), 0.1, "full")
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from airflow_rest_api.sandbox import packages
 from airflow_rest_api.sandbox.child import confinement, dialler, kernel, parser, processes, surroundings
 from airflow_rest_api.sandbox.child.guard import Guard, install
 from airflow_rest_api.sandbox.child.surroundings import Plan
@@ -301,7 +302,7 @@ def _work(task: Task, dags: Path, result: int) -> int:
 def _sent(dags: Path) -> Iterator[Path]:
     """Yield the modules that were sent, which are files where the bundle's others are links."""
     for place, _, names in os.walk(dags, followlinks=False):
-        paths = (Path(place, name) for name in names if name.endswith(".py"))
+        paths = (Path(place, name) for name in names if name.endswith((".py", packages.SUFFIX)))
         yield from (path for path in paths if not path.is_symlink())
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from airflow.utils.file import list_py_file_paths
 
+from airflow_rest_api.sandbox import packages
+
 _NAME = ".airflowignore"
+_EMPTY_ZIP = packages.packed({})
 
 
 def heeded(root: Path, paths: Iterable[str]) -> set[str]:
@@ -23,7 +26,8 @@ def heeded(root: Path, paths: Iterable[str]) -> set[str]:
         for path in paths:
             place = outline / path
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.touch()
+            # Of archives Airflow finds those alone that are one.
+            place.write_bytes(_EMPTY_ZIP if place.suffix == packages.SUFFIX else b"")
             for above in Path(path).parents:
                 _copy(root / above / _NAME, outline / above / _NAME)
         found = list_py_file_paths(outline, safe_mode=False)

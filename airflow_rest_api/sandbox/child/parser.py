@@ -8,17 +8,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import time
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.execution_time.comms import _RequestFrame
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.utils.file import might_contain_dag
 
-from airflow_rest_api.sandbox import stack_traces
+from airflow_rest_api.sandbox import packages, stack_traces
 from airflow_rest_api.sandbox.child import missing
 from airflow_rest_api.sandbox.child.ignoring import heeded
 from airflow_rest_api.sandbox.child.mentions import Mentions, mentions
@@ -29,8 +32,10 @@ Write = Callable[[Json], None]
 _MOST_NAMES, _MOST_DAGS = 500, 1000
 _PROVIDER = re.compile(r"No module named 'airflow\.providers\.([a-z0-9_.]+)'")
 _SYNTAX = ("SyntaxError", "IndentationError", "TabError")
+# Why Airflow does not look into a file.
+_IGNORE_FILE, _SAFE_MODE = "airflowignore", "safe_mode"
 _NOTHING: Json = {
-    "ignored": False,
+    "ignored": None,
     "dags": [],
     "errors": [],
     "variables": [],
@@ -57,21 +62,64 @@ def parse(root: Path, paths: Sequence[str], bundle_name: str, write: Write) -> N
     """Parse the files ``paths`` below ``root``, which stands for the bundle."""
     looked_for = heeded(root, paths)
     for path in paths:
-        # Whoever reads must know at which file a parser was that never came back.
-        write({"begin": path})
-        found = _parsed(root, path, bundle_name) if path in looked_for else {**_NOTHING, "ignored": True}
-        write({"path": path, **found})
+        modules = packages.modules(root / path) if path.endswith(packages.SUFFIX) else None
+        names = [path] if modules is None else [f"{path}/{name}" for name in modules]
+        if path not in looked_for:
+            _write_all(write, {name: {**_NOTHING, "ignored": _IGNORE_FILE} for name in names})
+        elif modules is None:
+            # If the parser never comes back, the reader has to know at which file it was.
+            write({"begin": path})
+            _write_all(write, {path: _parsed(root, path, bundle_name)})
+        elif names:
+            write({"begin": names[0]})
+            _write_all(write, _package(root, path, names, bundle_name))
     write({"end": True})
 
 
+def _write_all(write: Write, found: Mapping[str, Json]) -> None:
+    for path, result in found.items():
+        write({"path": path, **result})
+
+
 def _parsed(root: Path, path: str, bundle_name: str) -> Json:
-    result = dict(_NOTHING)
-    source, fault = _source(root / path)
+    source, fault = _source((root / path).read_bytes())
     if fault:
-        return {**result, "errors": [fault]}
-    if not might_contain_dag(str(root / path), True):
-        # Nobody runs it as a DAG file; a module that another one imports has to be Python all the same.
-        return {**result, "ignored": True, "errors": _unreadable(source)}
+        return {**_NOTHING, "errors": [fault]}
+    if not might_contain_dag(str(root / path), _is_safe_mode()):
+        return _skipped(source)
+    bag = _bag(root, path, bundle_name)
+    texts = [text for _, text in sorted(bag.import_errors.items())]
+    return _found(root, path, source, texts, list(bag.dags.values()))
+
+
+def _package(root: Path, path: str, names: Sequence[str], bundle_name: str) -> dict[str, Json]:
+    """Parse a zip archive as Airflow does: the modules at its root, with the archive on Python's path."""
+    _forget_modules(root)
+    found, to_parse = {}, {}
+    with zipfile.ZipFile(root / path) as archive:
+        for name in names:
+            module = name.removeprefix(f"{path}/")
+            source, fault = _source(archive.read(module))
+            if fault:
+                found[name] = {**_NOTHING, "errors": [fault]}
+            elif "/" in module or not might_contain_dag(module, _is_safe_mode(), archive):
+                found[name] = _skipped(source)
+            else:
+                to_parse[name] = source
+    bag = _bag(root, path, bundle_name)
+    errors = {key.removeprefix(f"{root}/"): text for key, text in bag.import_errors.items()}
+    # What Airflow finds wrong with a DAG after the import, it reports of the archive.
+    of_archive = [text for name, text in sorted(errors.items()) if name not in to_parse]
+    for name, source in to_parse.items():
+        dags = [dag for dag in bag.dags.values() if dag.fileloc == str(root / name)]
+        texts = [errors[name]] if name in errors else of_archive
+        of_archive = [] if name not in errors else of_archive
+        found[name] = _found(root, name, source, texts, dags)
+    _forget_modules(root)
+    return found
+
+
+def _bag(root: Path, path: str, bundle_name: str) -> DagBag:
     bag = DagBag(
         dag_folder=str(root / path),
         collect_dags=False,
@@ -79,19 +127,36 @@ def _parsed(root: Path, path: str, bundle_name: str) -> Json:
         bundle_path=root,
         bundle_name=bundle_name,
     )
+    bag.process_file(str(root / path), only_if_updated=False, safe_mode=_is_safe_mode())
+    return bag
+
+
+def _is_safe_mode() -> bool:
+    return conf.getboolean("core", "dag_discovery_safe_mode")
+
+
+def _forget_modules(root: Path) -> None:
+    """Let packages import modules of their own: Airflow parses each of them in another process."""
+    folders = tuple(f"{folder}/" for folder in (root, *_beside(root)))
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(folders):
+            del sys.modules[name]
+
+
+def _skipped(source: str) -> Json:
+    """Return the result for a file that Airflow does not parse; as another file may import it, it has to be Python."""
+    return {**_NOTHING, "ignored": _SAFE_MODE, "errors": _unreadable(source)}
+
+
+def _found(root: Path, path: str, source: str, traces: Sequence[str], dags: Sequence[Any]) -> Json:
     mentioned = _mentioned(source)
-    result |= _told(mentioned)
-    bag.process_file(str(root / path), only_if_updated=False, safe_mode=True)
-    texts = [text for _, text in sorted(bag.import_errors.items())]
-    result["errors"] = [_fault(root, path, text, mentioned) for text in texts]
-    result["provider"] = next((name for name in map(_provider, texts) if name), None)
-    if not texts:
-        result |= _dags(bag, root)
-    return result
+    result = {**_NOTHING, **_told(mentioned)}
+    result["errors"] = [_fault(root, path, trace, mentioned) for trace in traces]
+    result["provider"] = next((name for name in map(_provider, traces) if name), None)
+    return result if traces else result | _dags(dags, root)
 
 
-def _source(place: Path) -> tuple[str, Json | None]:
-    data = place.read_bytes()
+def _source(data: bytes) -> tuple[str, Json | None]:
     if b"\0" in data:
         return "", {
             "line": data.count(b"\n", 0, data.index(b"\0")) + 1,
@@ -133,11 +198,11 @@ def _told(mentioned: Mentions) -> Json:
     return {name: sorted(found)[:_MOST_NAMES] for name, found in names.items()}
 
 
-def _dags(bag: DagBag, root: Path) -> Json:
-    if len(bag.dags) > _MOST_DAGS:
-        sentence = f"The file declares {len(bag.dags):,} DAGs; {_MOST_DAGS:,} are the most for one file."
+def _dags(dags: Sequence[Any], root: Path) -> Json:
+    if len(dags) > _MOST_DAGS:
+        sentence = f"The file declares {len(dags):,} DAGs; {_MOST_DAGS:,} are the most for one file."
         return {"errors": [_import_error(sentence)]}
-    found = [_serialized(dag, root) for dag in bag.dags.values()]
+    found = [_serialized(dag, root) for dag in dags]
     faults = [one["error"] for one in found if "error" in one]
     return {"errors": faults} if faults else {"dags": found}
 

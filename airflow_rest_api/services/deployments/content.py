@@ -8,15 +8,20 @@ import io
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from airflow_rest_api.sandbox import packages
 from airflow_rest_api.services import errors
+from airflow_rest_api.services.deployments import archive
 
 FILE, FOLDER = "file", "folder"
 # What Python writes by itself when it imports is no content; nor is what we keep beside a bundle's files.
 _IGNORED = frozenset({"__pycache__", ".rest_api"})
 _MODE = 0o644
+# A zip file of more bytes is compared as a whole.
+_MOST_UNZIPPED = 1 << 30
 
 
 class ContentTooLarge(errors.Conflict):
@@ -78,8 +83,20 @@ class Content:
         """Return a folder's files by their paths in there; a file has the empty path."""
         if self.kind == FILE:
             return {"": self.data}
-        with tarfile.open(fileobj=io.BytesIO(self.data), mode="r:gz") as archive:
-            return {member.name: _read(archive, member) for member in archive if member.isfile()}
+        with tarfile.open(fileobj=io.BytesIO(self.data), mode="r:gz") as packed:
+            return {member.name: _read(packed, member) for member in packed if member.isfile()}
+
+    def sources(self, path: str) -> dict[str, bytes]:
+        """Return the files by their paths in the bundle if the content is at ``path``, those in a zip file as well.
+
+        So Airflow names the files of its DAGs; an archive that cannot be read is a file like others.
+        """
+        found: dict[str, bytes] = {}
+        for name, data in self.files().items():
+            place = f"{path}/{name}" if name else path
+            inner = _unzipped(data) if place.endswith(packages.SUFFIX) else {}
+            found |= {f"{place}/{member}": text for member, text in inner.items()} or {place: data}
+        return found
 
     def unpack(self, folder: Path) -> None:
         """Write a folder's files below an empty folder."""
@@ -88,6 +105,12 @@ class Content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             path.chmod(_MODE)
+
+
+def _unzipped(data: bytes) -> dict[str, bytes]:
+    with suppress(archive.ArchiveRefused):
+        return archive.unpacked(io.BytesIO(data), most_bytes=_MOST_UNZIPPED)
+    return {}
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -102,17 +125,17 @@ def _packed(files: Mapping[str, bytes]) -> bytes:
     # Neither times nor owners: what was packed twice is the same to the byte.
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for name, data in sorted(files.items()):
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(data), _MODE
-            archive.addfile(member, io.BytesIO(data))
+            tar.addfile(member, io.BytesIO(data))
     return packed.getvalue()
 
 
-def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    opened = archive.extractfile(member)
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    opened = tar.extractfile(member)
     if opened is None:
         raise ValueError(member.name)
     return opened.read()

@@ -56,7 +56,7 @@ def before(session: Session, place: Place, content: Content | None) -> tuple[dic
 
 def is_broken(session: Session, place: Place) -> bool:
     """Tell whether Airflow could not import what is at a place when it last tried."""
-    mine = parsing.in_file(place.bundle_name, place.path, _FAULT.bundle_name, _FAULT.filename)
+    mine = parsing.fault_in_file(place.bundle_name, place.path)
     return session.scalar(select(_FAULT.id).where(mine).limit(1)) is not None
 
 

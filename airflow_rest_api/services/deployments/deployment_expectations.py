@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from sqlalchemy.orm import Session
 
 from airflow_rest_api.services import dag_source, errors
@@ -99,12 +97,7 @@ def equal(one: Content | None, other: Content | None) -> bool:
 
 def _is_in_state(precondition: Precondition, place: Place, before: Content) -> bool:
     """Tell whether a file that is at the place has one of the states; of a folder, any of its files."""
-    return any(_has_state(precondition, place, name, data) for name, data in _named(place, before))
-
-
-def _named(place: Place, content: Content) -> Iterable[tuple[str, bytes]]:
-    for name, data in content.files().items():
-        yield (f"{place.path}/{name}" if name else place.path), data
+    return any(_has_state(precondition, place, *source) for source in before.sources(place.path).items())
 
 
 def _has_state(precondition: Precondition, place: Place, path: str, data: bytes) -> bool:

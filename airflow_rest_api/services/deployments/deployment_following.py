@@ -247,7 +247,7 @@ def _wait(session: Session, row: Any) -> None:
 
 def _is_asked(session: Session, row: Any) -> bool:
     paths = {*row.options["dags"].values(), *row.options["replaced"].values()}
-    return any(parsing.is_asked(session, row.bundle_name, path) for path in paths)
+    return any(parsing.is_asked(session, row.bundle_name, parsing.file_of(path)) for path in paths)
 
 
 def _fail(session: Session, row: Any, kind: str, sentence: str) -> None:

@@ -71,13 +71,14 @@ def made(form: Mapping[str, Any], submission: Submission, *, caller: Caller, san
         present = deployed_dags.present_at(session, place)
     # Who may not change what is there learns nothing of what would come in its place.
     permitted(present, caller)
-    dags = _found(submission, caller=caller, sandbox=sandbox)
+    report = _accepted(submission, caller=caller, sandbox=sandbox)
     return Order(
         place=place,
         kind=submission.content.kind,
         content=submission.content,
-        dags=dags,
-        permitted=permitted({*present, *dags}, caller),
+        dags=report.dags,
+        permitted=permitted({*present, *report.dags}, caller),
+        warnings=report.file_warnings,
         message=form.get("message"),
         keep_on_error=bool(form.get("keep_on_error")),
         pause=bool(form.get("pause")),
@@ -85,8 +86,8 @@ def made(form: Mapping[str, Any], submission: Submission, *, caller: Caller, san
     )
 
 
-def _found(submission: Submission, *, caller: Caller, sandbox: Sandbox) -> dict[str, str]:
-    """Return the DAGs of a submission and their paths, if all is well with it."""
+def _accepted(submission: Submission, *, caller: Caller, sandbox: Sandbox) -> validation.Report:
+    """Return the report on a submission that can be deployed."""
     report = validation.checked(submission, caller=caller, sandbox=sandbox)
     if not report.valid:
         raise DagRejected(submission.path, report.errors)
@@ -94,7 +95,7 @@ def _found(submission: Submission, *, caller: Caller, sandbox: Sandbox) -> dict[
     permitted(report.others, caller)
     for dag_id, place in sorted(report.others.items()):
         raise DagIdTaken(dag_id, place)
-    return report.dags
+    return report
 
 
 def permitted(dag_ids: Iterable[str], caller: Caller) -> frozenset[str]:

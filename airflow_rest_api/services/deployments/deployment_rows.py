@@ -46,7 +46,7 @@ IS_CURRENT = (
 class Order:
     """What is to stand at a place: ``content``, or nothing; ``dags`` are its DAGs and their paths in the bundle.
 
-    ``permitted`` are the DAGs of which the caller may change the files.
+    ``permitted`` are the DAGs of which the caller may change the files, ``warnings`` those about the files.
     """
 
     place: Place
@@ -54,6 +54,7 @@ class Order:
     content: Content | None
     dags: Mapping[str, str]
     permitted: frozenset[str]
+    warnings: tuple[Entry, ...] = ()
     keep_on_error: bool = False
     pause: bool = False
     unpause: bool = False
@@ -108,6 +109,7 @@ def begin(
             "pause": order.pause,
             "unpause": order.unpause,
             "dags": dict(order.dags),
+            "warnings": list(order.warnings),
             **options,
         },
         "steps": [step(CHECKED, origin.began, now)],
@@ -230,6 +232,7 @@ def entry(row: Any, *, is_current: bool) -> Entry:
         "steps": row.steps,
         "dag_versions": row.dag_versions,
         "errors": row.errors,
+        "warnings": row.options.get("warnings", []),
         "reference": row.reference,
         "previous_deployment_id": row.previous_id,
         "rollback_of": row.rollback_of,

@@ -86,14 +86,9 @@ def _begin(
 
 def sources(order: Order) -> dict[str, str]:
     """Return the hashes of the sources that Airflow will serve, by their paths in the bundle."""
-    files = order.content.files() if order.content else {}
-    prefix = f"{order.place.path}/"
-    texts = {path: files.get(path.removeprefix(prefix), files.get("")) for path in order.dags.values()}
-    return {
-        path: deployed_dags.source_hash(dag_source.as_read(data))
-        for path, data in texts.items()
-        if data is not None
-    }
+    files = order.content.sources(order.place.path) if order.content else {}
+    paths = files.keys() & set(order.dags.values())
+    return {path: deployed_dags.source_hash(dag_source.as_read(files[path])) for path in sorted(paths)}
 
 
 def _publish(publisher: Publisher, deployment_id: str, order: Order, origin: Origin) -> str | None:
@@ -141,7 +136,7 @@ def ask(session: Session, place: Place, options: Mapping[str, Any]) -> None:
     """Let Airflow parse the files of a place as soon as it can, and write what it finds."""
     parsing.expect_write(session, place.bundle_name, place.path)
     paths = {*options["dags"].values(), *options["replaced"].values()} or {place.path}
-    for path in sorted(paths):
+    for path in sorted({parsing.file_of(path) for path in paths}):
         parsing.ask(session, place.bundle_name, path)
 
 

@@ -24,10 +24,10 @@ def unified(before: Content | None, after: Content | None, path: str) -> str:
 
 
 def _parts(before: Content | None, after: Content | None, path: str) -> Iterator[str]:
-    old, new = before.files() if before else {}, after.files() if after else {}
+    old, new = before.sources(path) if before else {}, after.sources(path) if after else {}
     for name in sorted({*old, *new}):
         if old.get(name) != new.get(name):
-            yield from _of_file(old.get(name), new.get(name), f"{path}/{name}" if name else path)
+            yield from _of_file(old.get(name), new.get(name), name)
 
 
 def _of_file(old: bytes | None, new: bytes | None, path: str) -> Iterator[str]:

@@ -32,6 +32,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql import ColumnElement
 
+from airflow_rest_api.sandbox import packages
 from airflow_rest_api.services import jobs
 
 _DAG = DagModel.__table__.c
@@ -145,7 +146,7 @@ def observed(session: Session, bundle_name: str, relative_fileloc: str, since: d
 
     An import error may be told by a parse that had begun before: to be sure of it, ask again, and see it again.
     """
-    of_fault = in_file(bundle_name, relative_fileloc, _FAULT.bundle_name, _FAULT.filename)
+    of_fault = fault_in_file(bundle_name, relative_fileloc)
     error = session.scalar(select(_FAULT.stacktrace).where(of_fault, _FAULT.timestamp > since).limit(1))
     if error is not None:
         return Observation(error=error)
@@ -210,6 +211,21 @@ def in_file(
     inside = path.startswith(f"{relative_fileloc}/", autoescape=True)
     found: ColumnElement[bool] = (bundle == bundle_name) & or_(path == relative_fileloc, inside)
     return found
+
+
+def fault_in_file(bundle_name: str, relative_fileloc: str) -> ColumnElement[bool]:
+    """Return the condition for import errors of a file.
+
+    Of a module in an archive Airflow 3.3 keeps the absolute path (`PythonDagImporter._load_modules_from_zip`).
+    """
+    found = in_file(bundle_name, relative_fileloc, _FAULT.bundle_name, _FAULT.filename)
+    if not file_of(relative_fileloc).endswith(packages.SUFFIX):
+        return found
+    absolute = or_(
+        _FAULT.filename.endswith(f"/{relative_fileloc}", autoescape=True),
+        _FAULT.filename.contains(f"/{relative_fileloc}/", autoescape=True),
+    )
+    return or_(found, (_FAULT.bundle_name == bundle_name) & absolute)
 
 
 def _interval() -> timedelta:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_rest_api.sandbox import packages
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.deployments import archive, bundles
 from airflow_rest_api.services.deployments.bundles import Bundle
@@ -111,7 +112,14 @@ def _read(
         return path, dag_file, _file(dag_file, path)
     assert packed is not None
     path = _checked(path or _ENDING.sub("", confined.clean(packed.name)))
-    return path, packed, _folder(packed, path, most * UNPACKED_FACTOR)
+    files = _files(packed, path, most * UNPACKED_FACTOR)
+    if not path.endswith(packages.SUFFIX) and not packages.is_needed(files):
+        return path, packed, Content.of_files(files)
+    return (
+        f"{path.removesuffix(packages.SUFFIX)}{packages.SUFFIX}",
+        packed,
+        Content.of_file(packages.packed(files)),
+    )
 
 
 def _checked(path: str) -> str:
@@ -129,11 +137,11 @@ def _file(upload: Upload, path: str) -> Content:
     return Content.of_file(upload.read())
 
 
-def _folder(upload: Upload, path: str, most: int) -> Content:
+def _files(upload: Upload, path: str, most: int) -> dict[str, bytes]:
     if upload.size == 0:
         raise EmptyFile(path)
     files = archive.unpacked(upload.file, most_bytes=most)
-    return Content.of_files(archive.without_top(files, confined.segments(path)[-1]))
+    return archive.without_top(files, confined.segments(path)[-1].removesuffix(packages.SUFFIX))
 
 
 def _lay_out(content: Content, place: Path) -> None:

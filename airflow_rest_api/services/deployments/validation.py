@@ -13,8 +13,8 @@ from airflow.models.variable import Variable
 from sqlalchemy import and_, not_, select
 from sqlalchemy.orm import Session
 
-from airflow_rest_api.sandbox import removed_names
-from airflow_rest_api.sandbox.verdict import ParseFault, Verdict
+from airflow_rest_api.sandbox import packages, removed_names
+from airflow_rest_api.sandbox.verdict import ParsedFile, ParseFault, Verdict
 from airflow_rest_api.services import configuration, errors
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.dags import structure
@@ -37,6 +37,7 @@ _NAMED = {
     "connection": (Connection.__table__.c.conn_id, "AIRFLOW_CONN_"),
 }
 _MOST_WARNINGS = 500
+_OF_FILES = ("ignored", "no_dag", "removed_name")
 # In one submission; databases take some ten thousand values in a statement.
 MOST_DAGS = 5000
 _MOST_NAMES = 1000
@@ -71,6 +72,11 @@ class Report:
     def errors(self) -> list[Json]:
         """Why it could not, in JSON's types."""
         return [asdict(fault) for fault in (*self.verdict.errors, *_doubles(self.verdict))]
+
+    @property
+    def file_warnings(self) -> tuple[Json, ...]:
+        """The warnings about the files themselves, which every reader of the deployment may see."""
+        return tuple(entry for entry in self.warnings if entry["kind"] in _OF_FILES)
 
     @property
     def dags(self) -> dict[str, str]:
@@ -140,10 +146,8 @@ def _others(session: Session, submission: Submission, dag_ids: list[str]) -> dic
 
 
 def _about_files(verdict: Verdict) -> Iterator[Json]:
-    for path in verdict.ignored:
-        reason = "an `.airflowignore` names it, or it lacks the words 'airflow' and 'dag' (or 'asset')"
-        sentence = f"Airflow skips the file: {reason}."
-        yield _warning("ignored", sentence, path=path)
+    for file in verdict.ignored:
+        yield _warning("ignored", _about_ignored(file), path=file.path)
     if not verdict.dags and not verdict.errors:
         yield _warning("no_dag", "No DAG was found.")
     for file in verdict.files:
@@ -151,6 +155,16 @@ def _about_files(verdict: Verdict) -> Iterator[Json]:
             yield _warning("removed_name", removed_names.of_context(name), path=file.path, name=name)
     for name in verdict.missing_providers:
         yield _warning("missing_provider", f"The provider '{name}' is not installed here.", name=name)
+
+
+def _about_ignored(file: ParsedFile) -> str:
+    if file.ignored_by == "airflowignore":
+        reason = "an '.airflowignore' of the bundle names it"
+    elif f"{packages.SUFFIX}/" in file.path and "/" in file.path.rpartition(f"{packages.SUFFIX}/")[2]:
+        reason = "of a packaged DAG it parses the modules at the archive's root"
+    else:
+        reason = "it lacks the words 'airflow' and 'dag' (or 'asset')"
+    return f"Airflow does not look for DAGs in this file: {reason}. Other files can import it."
 
 
 def _about_others(others: Mapping[str, str], caller: Caller) -> Iterator[Json]:
