@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ PROPER_NOUNS = {"Airflow", "Celery", "Flower", "Kerberos", "Prometheus", "Swagge
 RULE_KEYS = {"resource", "method", "access_entity", "id_from", "when", "switch", "power"}
 RESOURCES = {"dag", "view", "pool", "variable", "connection", "power"}
 # A file is bounded by the setting that `x-body-limit` names.
+EXAMPLES = {"example", "examples"}
 SELF_BOUNDED = {"date-time", "date", "uuid", "binary"}
 
 DEFAULTS = {"v1": "/UnexpectedError", "old": "/LegacyError"}
@@ -213,8 +214,7 @@ class TestExamples:
     @every_operation
     def test_every_parameter_has_an_example_that_fits_and_a_description(self, told, operation):
         for parameter in parameters(told, operation):
-            # Swagger UI would send the example of an optional header by itself.
-            if parameter["in"] != "header" or parameter.get("required") or "example" in parameter:
+            if parameter["in"] != "header" or parameter.get("required") or "x-example" in parameter:
                 found = calls.matches(told.document, parameter["schema"], calls.example_of(parameter))
                 assert not found, f"{parameter['name']}: {found}"
             assert parameter["description"].strip().endswith("."), parameter["name"]
@@ -243,6 +243,30 @@ class TestExamples:
             assert examples, name
             for _, value in examples:
                 assert calls.matches(told.document, content["schema"], value) == [], name
+
+
+class TestOptionalFields:
+    """Swagger UI, Postman and Bruno send every example by themselves."""
+
+    @every_operation
+    def test_no_optional_parameter_has_an_example(self, told, operation):
+        assert list(sent_unasked(parameters(told, operation))) == []
+
+    @every_operation
+    def test_no_optional_field_of_a_form_has_an_example(self, told, operation):
+        body = contract.dereference(told.document, operation.definition.get("requestBody", {}))
+        forms = {kind: media for kind, media in body.get("content", {}).items() if kind != contract.JSON}
+        for kind, media in forms.items():
+            assert not EXAMPLES & media.keys(), kind
+            schema = contract.dereference(told.document, media["schema"])
+            fields = [
+                {"name": name, "required": name in schema.get("required", []), "schema": {}, **field}
+                for name, field in (
+                    (name, contract.dereference(told.document, entry))
+                    for name, entry in schema["properties"].items()
+                )
+            ]
+            assert list(sent_unasked(fields)) == [], kind
 
 
 class TestRequests:
@@ -360,6 +384,13 @@ class TestSchemas:
         assert list(crooked(told.document, "")) == []
 
 
+def sent_unasked(fields: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The optional parameters or fields that have an example, themselves or in their schema."""
+    for field in fields:
+        if field.get("required") is not True and EXAMPLES & {*field, *field["schema"]}:
+            yield field["name"]
+
+
 def unwilling(document: contract.Document, operation: contract.Operation) -> Iterator[str]:
     """The optional texts of a form that may not be empty: browsers send such parts, and they count as absent."""
     if operation.body_type != contract.FORM:
@@ -441,6 +472,17 @@ def crooked(node: Any, place: str) -> Iterator[str]:
 
 class TestTheChecksThemselves:
     """A check that cannot fail proves nothing: each is shown a fault."""
+
+    def test_an_example_that_is_sent_unasked_is_seen(self):
+        text = {"type": "string"}
+        entries = [
+            {"name": "a", "example": "x", "schema": text},
+            {"name": "b", "required": False, "examples": {}, "schema": text},
+            {"name": "c", "schema": {**text, "example": "x"}},
+            {"name": "d", "x-example": "x", "schema": text},
+            {"name": "e", "required": True, "example": "x", "schema": text},
+        ]
+        assert list(sent_unasked(entries)) == ["a", "b", "c"]
 
     @pytest.mark.parametrize(
         ("schema", "fault"),

@@ -100,10 +100,11 @@ def form(fields: Mapping[str, Any], files: Collection[str]) -> dict[str, tuple[s
 
 
 def example_of(parameter: Mapping[str, Any]) -> Any:
-    """The example of a dereferenced parameter."""
-    if "example" in parameter:
-        return parameter["example"]
-    return next(iter(parameter["examples"].values()))["value"]
+    """The example of a dereferenced parameter; an optional one has it as an extension."""
+    for word in ("example", "x-example"):
+        if word in parameter:
+            return parameter[word]
+    return next(iter(parameter.get("examples", parameter.get("x-examples")).values()))["value"]
 
 
 def body_examples(document: Document, operation: Operation) -> Iterator[tuple[str, Any]]:
@@ -114,10 +115,10 @@ def body_examples(document: Document, operation: Operation) -> Iterator[tuple[st
 
 
 def media_examples(document: Document, media_type: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The examples of a media type object, by name."""
+    """The examples of a media type object, by name; a form has them as an extension."""
     if "example" in media_type:
         yield "example", media_type["example"]
-    for name, entry in media_type.get("examples", {}).items():
+    for name, entry in {**media_type.get("examples", {}), **media_type.get("x-examples", {})}.items():
         yield name, contract.dereference(document, entry)["value"]
 
 

@@ -58,7 +58,7 @@ class TestBundle:
         document = contract.load(name)
         extensions = {key for key in keys(document) if str(key).startswith("x-")}
         told = {"x-airflow-access", "x-read-only", "x-audited-when", "x-waits-for", "x-follows", "x-location"}
-        told |= {"x-body-limit", "x-constraints"}
+        told |= {"x-body-limit", "x-constraints", "x-example", "x-examples"}
         if name == "legacy.yaml":
             told |= {"x-legacy", "x-position", "x-ignored", "x-part"}
         assert extensions <= told
