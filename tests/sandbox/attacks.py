@@ -171,11 +171,7 @@ reached()
     "queues": "called(240, 180, b'queue', os.O_CREAT | os.O_RDWR, 0o600, None); reached()",
     "segments": "called(31, 195, 0, 0, None); reached()",
 }
-# Each kills what is left of the cell, or tries to outlive it, so it is parsed by itself.
-ALONE = {
-    "a signal for all": "os.kill(-1, signal.SIGKILL)",
-    "a kill": "os.kill(pid, signal.SIGKILL)",
-    "a daemon": """
+DAEMON = """
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
@@ -183,7 +179,12 @@ if os.fork() == 0:
         os.closerange(0, 64)
         time.sleep(600)
     os._exit(0)
-""",
+"""
+# Each kills what is left of the cell, or tries to outlive it, so it is parsed by itself.
+ALONE = {
+    "a signal for all": "os.kill(-1, signal.SIGKILL)",
+    "a kill": "os.kill(pid, signal.SIGKILL)",
+    "a daemon": DAEMON,
     "folders within folders": """
 os.chdir(os.environ['TMPDIR'])
 for _ in range(3000):
@@ -196,6 +197,7 @@ for number in range(200):
 time.sleep(60)
 """,
     "a full disk without names": """
+libc.prctl(4, 0, 0, 0, 0)
 files = []
 for number in range(50):
     path = os.environ['TMPDIR'] + '/gone'
@@ -209,4 +211,6 @@ for number in range(100_000): open(os.environ['TMPDIR'] + f'/{number}', 'w').clo
 time.sleep(60)
 """,
 }
+# Of these, those that the warden ends because of what they write.
+FLOODS = ("a full disk", "a full disk without names", "too many files")
 TOGETHER = {**FILES, **CHANGES, **NETWORK, **PROCESSES}

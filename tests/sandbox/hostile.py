@@ -124,6 +124,7 @@ f()
     "the service is traced": """
 if ctypes.CDLL(None, use_errno=True).ptrace(16, {pid}, 0, 0) == -1: raise OSError('no ptrace')
 """,
+    "the hypervisor": "raise ValueError('reached', str(socket.socket(socket.AF_VSOCK)))",
     "a device": "open('/dev/mem', 'rb').read(1)",
     "a mount": """
 libc = ctypes.CDLL(None, use_errno=True)

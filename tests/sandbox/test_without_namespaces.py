@@ -8,10 +8,12 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.sandbox import attacks, hostile, restricted
@@ -38,14 +40,14 @@ class Service:
         names = [tempfile.mkdtemp(dir=self.folder, prefix="sent-") for _ in folders]
         for name, files in zip(names, folders, strict=True):
             Path(name).chmod(0o755)
-            written(Path(name), {path: self._filled(text) for path, text in files.items()})
+            written(Path(name), {path: self.filled(text) for path, text in files.items()})
         self.process.stdin.write(json.dumps(names) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         assert line, "the service has ended"
         return json.loads(line)
 
-    def _filled(self, text: str) -> str:
+    def filled(self, text: str) -> str:
         head = attacks.HEAD.format(pid=self.facts["pid"], port=self.facts["port"], folder=str(self.folder))
         return text.replace("{HEAD}", head)
 
@@ -137,4 +139,52 @@ def test_an_attack_leaves_the_service_alone(service, name):
     found, after = service.parsed({"dag.py": "{HEAD}" + attacks.ALONE[name]}, {"dag.py": hostile.GOOD})
     assert found["changed"] == {}
     assert after["dags"] == ["good"]
+    if name in attacks.FLOODS:
+        assert found["errors"]["dag.py"].startswith("Parsing wrote more than")
     assert list((service.folder / "tmp").glob("rest-api-cell-*")) == []
+
+
+def left_behind():
+    """The processes that attacks have left behind."""
+    return [one for one in psutil.process_iter(["name"]) if one.info["name"] == "left-behind"]
+
+
+def test_a_process_ends_with_the_service():
+    before = left_behind()
+    with running() as service:
+        sent = written(
+            service.folder / "sent", {"dag.py": service.filled("{HEAD}" + attacks.DAEMON + "time.sleep(60)")}
+        )
+        service.process.stdin.write(json.dumps([str(sent)]) + "\n")
+        service.process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not (found := set(left_behind()) - set(before)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert found
+        service.process.kill()
+        _, alive = psutil.wait_procs(found, timeout=30)
+    assert alive == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up an identity")
+@pytest.mark.parametrize("has_landlock", [True, False])
+def test_libraries_read_their_files_in_a_folder_of_roots_own(tmp_path, has_landlock):
+    tmp_path.chmod(0o700)
+    packages = written(tmp_path / "site-packages", {"library/__init__.py": "", "library/data.txt": "text"})
+    reading = (
+        "import library, pathlib\ntext = pathlib.Path(library.__file__).with_name('data.txt').read_text()\n"
+    )
+    cron = "from airflow.sdk import DAG\ndag = DAG(text, schedule='0 5 * * *')\n"
+    with running("weak", packages=packages, has_landlock=has_landlock) as service:
+        (found,) = service.parsed({"dag.py": reading + cron})
+    assert (found["dags"], found["errors"]) == (["text"], {})
+    assert found["sandbox"] == ("partial" if has_landlock else "weak")
+
+
+def test_without_landlock_nothing_is_executed_unless_it_is_allowed():
+    source = "{HEAD}" + attacks.FILES["the root folder"]
+    with running(has_landlock=False) as service:
+        assert service.parsed({"dag.py": source}) == [{"is_too_weak": True}]
+    with running("weak", has_landlock=False) as service:
+        (found,) = service.parsed({"dag.py": source})
+        assert "reached" in found["errors"]["dag.py"]

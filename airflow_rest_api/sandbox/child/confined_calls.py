@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from airflow_rest_api.sandbox.child import filters
+from airflow_rest_api.sandbox.child import filters, kernel
 
 # Numbers on x86_64 and aarch64, None where a machine has no such call.
 _Numbers = tuple[int, "int | None"]
@@ -76,6 +76,8 @@ _OPEN, _OPENAT, _OPENAT2, _FCNTL, _IOCTL = (2, None), (257, 56), 437, (72, 25), 
 _OF_FILES = (8, 10, 15, 1026)
 # The same for sockets (FIOSETOWN, SIOCSPGRP), and flags of files (FS_IOC_SETFLAGS, also of 32 bits, FS_IOC_FSSETXATTR).
 _OF_DEVICES = (0x8901, 0x8902, 0x40086602, 0x40046602, 0x401C5820)
+# A process that is not dumpable hides from the warden what it writes.
+_PRCTL = (157, 167)
 _O_ACCMODE, _O_TRUNC = 3, 0o1000
 _KIND = 0xF
 
@@ -95,8 +97,9 @@ def confine(pid: int, *, has_network: bool) -> None:
             *(_first_argument_is(pid, pair[column]) for pair in (_KILL, _TGKILL)),
             _first_argument_is(0, _PRLIMIT[column]),
             *(_truncates_only_for_writing(pair[column], flags) for pair, flags in ((_OPEN, 1), (_OPENAT, 2))),
-            _rejects_commands(_FCNTL[column], _OF_FILES),
-            _rejects_commands(_IOCTL[column], _OF_DEVICES),
+            _rejects_commands(_FCNTL[column], 1, _OF_FILES),
+            _rejects_commands(_IOCTL[column], 1, _OF_DEVICES),
+            _rejects_commands(_PRCTL[column], 0, (kernel.PR_SET_DUMPABLE,)),
             *([] if has_network else _no_network(column)),
         ]
     )
@@ -117,10 +120,10 @@ def _truncates_only_for_writing(number: int | None, flags: int) -> filters.Rule:
     return filters.calls(number, *steps, filters.act(filters.ALLOW))
 
 
-def _rejects_commands(number: int, commands: tuple[int, ...]) -> filters.Rule:
+def _rejects_commands(number: int, place: int, commands: tuple[int, ...]) -> filters.Rule:
     rejected = [filters.act_if(filters.IS, command, filters.REJECT) for command in commands]
     steps = [step for rule in rejected for step in rule]
-    return filters.calls(number, filters.argument(1), *steps, filters.act(filters.ALLOW))
+    return filters.calls(number, filters.argument(place), *steps, filters.act(filters.ALLOW))
 
 
 def _no_network(column: int) -> list[filters.Rule]:
