@@ -19,6 +19,7 @@ LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 PAUSE_SECONDS = 1.0
 # A small body often arrives with the head, and need not cost the connection.
+_SMALL_DIGITS = 5  # of a Content-Length
 ARRIVAL_SECONDS = 0.05
 
 
@@ -36,6 +37,11 @@ class UnreadBodies:
         await self._application(scope, receive, send)
 
 
+def _is_small(headers: list[Header]) -> bool:
+    length = dict(headers).get(b"content-length", b"")
+    return length.isdigit() and len(length) <= _SMALL_DIGITS
+
+
 def _has_body(headers: list[Header]) -> bool:
     return any(
         name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
@@ -49,6 +55,7 @@ class _Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self._is_small = _is_small(scope["headers"])
         # To receive anything is to ask such a client to send its body.
         self._is_invited = (b"expect", b"100-continue") not in scope["headers"]
         self._is_complete = False
@@ -75,7 +82,7 @@ class _Exchange:
             await self._send({"type": "http.response.body"})
 
     async def _start(self, message: Message) -> None:
-        if self._is_invited:
+        if self._is_invited and self._is_small:
             await self._discard(ARRIVAL_SECONDS, ARRIVAL_SECONDS)
         if not self._is_complete:
             message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
