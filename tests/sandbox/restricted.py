@@ -12,10 +12,23 @@ import pwd
 import sys
 from pathlib import Path
 
-from airflow_rest_api.sandbox.child import calls, filters, kernel
+import pytest
+
+from airflow_rest_api.sandbox.child import calls, filters, kernel, landlock
 
 REPOSITORY = Path(__file__).parents[2]
 CREATE_RULESET = 444
+
+
+def kernel_has_landlock() -> bool:
+    """Return whether the kernel of this machine has Landlock."""
+    try:
+        return landlock.version() > 0
+    except OSError:
+        return False
+
+
+needs_landlock = pytest.mark.skipif(not kernel_has_landlock(), reason="this kernel has no Landlock")
 
 
 def command(*arguments: str, user: str | None = None, has_landlock: bool = True) -> list[str]:

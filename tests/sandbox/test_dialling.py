@@ -197,6 +197,7 @@ class TestWhatIsDialled:
         with pytest.raises(SandboxUnavailable):
             outcome(box, "nothing")
 
+    @restricted.needs_landlock
     def test_it_is_guarded_where_namespaces_are_refused(self, packages):
         with sink() as met:
             command = restricted.command("-c", PARTIAL, str(packages), str(met.port))

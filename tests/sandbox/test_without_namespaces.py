@@ -149,6 +149,7 @@ def left_behind():
     return [one for one in psutil.process_iter(["name"]) if one.info["name"] == "left-behind"]
 
 
+@restricted.needs_landlock
 def test_a_process_ends_with_the_service():
     before = left_behind()
     with running() as service:
@@ -167,7 +168,7 @@ def test_a_process_ends_with_the_service():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up an identity")
-@pytest.mark.parametrize("has_landlock", [True, False])
+@pytest.mark.parametrize("has_landlock", [pytest.param(True, marks=restricted.needs_landlock), False])
 def test_libraries_read_their_files_in_a_folder_of_roots_own(tmp_path, has_landlock):
     tmp_path.chmod(0o700)
     packages = written(tmp_path / "site-packages", {"library/__init__.py": "", "library/data.txt": "text"})
