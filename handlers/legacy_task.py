@@ -41,9 +41,10 @@ def trigger_dag(
     call: Call, caller: Caller, dag_id: str, run_id: str | None, conf: str | None, exec_date: str | None
 ) -> Json:
     """Trigger a DAG."""
-    return call.printed(
-        triggering.printed(dag_id, run_id=run_id, conf=conf, exec_date=exec_date, caller=caller)
+    printed, call.run_id = triggering.printed(
+        dag_id, run_id=run_id, conf=conf, exec_date=exec_date, caller=caller
     )
+    return call.printed(printed)
 
 
 post_list_dags = list_dags

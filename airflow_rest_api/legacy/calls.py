@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import format_datetime
 from typing import Any
 
 from airflow_rest_api.legacy.catalogue import COMMANDS, OldCall
-from airflow_rest_api.services import masks
+from airflow_rest_api.services import instants, masks
 
 Json = dict[str, Any]
 Ask = Callable[[str, Mapping[str, Any], Any], None]
 
 EBAY, CLAIRVOYANT = "ebay", "clairvoyant"
+_DATES = ("execution_date", "exec_date")
 # Arguments that may hold a secret, and are echoed only as whoever knows them says: a call may be refused before.
 _SECRETIVE = frozenset({"broker_api", "conn_extra", "conn_uri", "set", "task_params", "value"})
 
@@ -37,9 +39,20 @@ class Call:
     values: Mapping[str, Any] = field(default_factory=dict)
     # Whether it has passed the checks of the dispatcher.
     is_begun: bool = False
+    # The run that the call has created or that it is about, once that is known.
+    run_id: str | None = None
     ask: Ask = field(default=_asks_nobody, repr=False)
     _shown: dict[str, str] = field(default_factory=dict, repr=False)
     _spelled: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+
+    def subject(self) -> Json:
+        """Return the logical date that the call names, and the run."""
+        found: Json = {} if self.run_id is None else {"run_id": self.run_id}
+        for name in _DATES:
+            with suppress(ValueError):
+                if isinstance(text := self.values.get(name), str):
+                    found["logical_date"] = instants.parse_freely(text)
+        return found
 
     def require(self, operation_id: str, arguments: Mapping[str, Any], body: Any = None) -> None:
         """Raise `Denied` unless the caller may call this operation of version 1 with these arguments."""
@@ -99,7 +112,7 @@ class Call:
             return f"airflow {self.name}"
         options = list(self._options())
         positional = [
-            self._told(entry.name, self.values[entry.name])
+            self.told(entry.name, self.values[entry.name])
             for entry in sorted(self.old.arguments, key=lambda entry: entry.position or 0)
             if entry.position and self.values.get(entry.name)
         ]
@@ -115,7 +128,7 @@ class Call:
             yield f"--{entry.name}"
             if value is not True:
                 sent = [(part, self.values.get(part)) for part in parts or (entry.name,)]
-                yield from (self._told(name, text) for name, text in sent if text)
+                yield from (self.told(name, text) for name, text in sent if text)
 
     def _ignored(self) -> Iterator[str]:
         for entry in self.old.arguments if self.old else ():
@@ -136,9 +149,9 @@ class Call:
         return dict(sorted(answer.items()))
 
     def _echoed(self, sent: Mapping[str, str]) -> Json:
-        return {name: self._told(name, value) for name, value in sent.items()}
+        return {name: self.told(name, value) for name, value in sent.items()}
 
-    def _told(self, name: str, text: str) -> str:
+    def told(self, name: str, text: str) -> str:
         """Return what is told of an argument, known or not; an empty one has no secret."""
         if name in self._shown:
             return self._shown[name]

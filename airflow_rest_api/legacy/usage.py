@@ -49,7 +49,6 @@ class Usage:
             client=current.client,
             owner=caller.name if caller else None,
             credential=caller.credential if caller else None,
-            arguments={},
         )
         facts = {"api": call.name, "dialect": call.dialect, "successor": call.old and call.old.successor}
         self._audit.outcome(entry, status, perf_counter() - current.begin, **facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow.models.log import Log
@@ -15,23 +15,11 @@ from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Credential
 from airflow_rest_api.services.database import write
-from airflow_rest_api.services.files.uploads import Upload
 
 log = logging.getLogger(__name__)
 
-_COLUMNS = {"dag_id": "dag_id", "task_id": "task_id", "dag_run_id": "run_id", "run_id": "run_id"}
 # The widths of the columns in Airflow's table `log`.
 _EVENT, _ID, _OWNER = 60, 250, 500
-# What names another thing than a DAG has no column, nor has the reason that a caller gives; `extra` tells them.
-_TOLD = (
-    *("root", "path", "bundle_name", "variable_key", "connection_id", "pool_name", "backfill_id"),
-    *("key", "name", "reason", "file", "dag_file", "archive"),
-    # Of old calls, which name their objects in words of their own.
-    *("conn_id", "add", "delete", "get", "import", "export", "tasks", "execution_date", "exec_date"),
-)
-# The fields of a body that say what a call is about.
-BODY_NAMES = (*_TOLD, "dag_id")
-_NAME = 1024
 
 
 class AuditUnavailable(errors.Unavailable):
@@ -54,36 +42,28 @@ class Call:
     client: str
     owner: str | None = None
     credential: Credential | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    # What the request is about, by the columns of Airflow's table, and its masked fields for `extra`.
+    subject: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
-        """Return what the column `extra` tells of the call in every row."""
+        """Return what the column `extra` has of the call in every row."""
         facts: dict[str, Any] = {"request_id": self.request_id, "client": self.client}
         if self.credential is not None:
             facts |= {"credential": self.credential.kind, "token": self.credential.fingerprint}
-        told = {name: _told(self.arguments.get(name)) for name in _TOLD}
-        return facts | {name: value for name, value in told.items() if value is not None}
+        return facts
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of Airflow's table by which its own filters find the row."""
-        named = {column: self.arguments[name] for name, column in _COLUMNS.items() if name in self.arguments}
-        columns: dict[str, Any] = {
-            column: value[:_ID] for column, value in named.items() if isinstance(value, str) and value != "~"
+        columns = {
+            name: value[:_ID] if isinstance(value, str) else value for name, value in self.subject.items()
         }
-        index = self.arguments.get("map_index")
-        if isinstance(index, int):
-            columns["map_index"] = index
         owner = self.owner[:_OWNER] if self.owner else None
         return {"event": self.event[:_EVENT], "owner": owner, "owner_display_name": owner, **columns}
 
-
-def _told(value: Any) -> str | int | None:
-    """Return what is told of an argument, of a file how its sender calls it; None for what says nothing."""
-    if isinstance(value, Upload):
-        value = value.name
-    if isinstance(value, str):
-        return value[:_NAME]
-    return value if isinstance(value, int) and value is not False else None
+    def about_run(self, run_id: str | None) -> Call:
+        """Return the call with the run that it has created, if there is one."""
+        return self if run_id is None else replace(self, subject={**self.subject, "run_id": run_id})
 
 
 class Audit:
@@ -113,7 +93,10 @@ class Audit:
             self._on_loss()
 
     def _write(self, call: Call, phase: Mapping[str, Any]) -> None:
-        row = {**call.columns(), "extra": json.dumps({**phase, **call.facts()})}
+        known = {**phase, **call.facts()}
+        # A field of the request replaces none of ours.
+        further = {name: value for name, value in call.fields.items() if name not in known}
+        row = {**call.columns(), "extra": json.dumps({**known, **further})}
         safe: dict[str, Any] = {
             name: self._redactor.text(value) if isinstance(value, str) else value
             for name, value in row.items()

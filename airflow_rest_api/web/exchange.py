@@ -51,6 +51,8 @@ class Exchange:
     watched: Watched | None = None
     # How many seconds the answer may wait for what is watched.
     patience: float = 0.0
+    # The run that the handler's result names.
+    created_run: str | None = None
     # An old call, and what makes its answer when it has waited.
     call: Call | None = None
     pending: Pending | None = None

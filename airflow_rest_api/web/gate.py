@@ -8,27 +8,37 @@ from datetime import datetime, timezone
 from time import perf_counter
 from typing import Any
 
-from airflow_rest_api.security import access
-from airflow_rest_api.security.audit import BODY_NAMES, Audit, Call
+from airflow_rest_api.security import access, audit_fields
+from airflow_rest_api.security.audit import Audit, Call
 from airflow_rest_api.services import errors
-from airflow_rest_api.web import problems
+from airflow_rest_api.web import contract, problems
 from airflow_rest_api.web.contract import Operation
 from airflow_rest_api.web.exchange import Exchange
 
 
 def call_of(operation: Operation, exchange: Exchange, owner: str | None = None) -> Call:
-    """Return what the audit tells of a request; its arguments as they were read, or as they stand in the path."""
-    caller = exchange.caller
-    path = exchange.found.arguments if exchange.found else {}
-    fields = exchange.body if isinstance(exchange.body, dict) else {}
-    named = {name: fields[name] for name in BODY_NAMES if name in fields}
+    """Return what the audit has of a request; its arguments as they were read, or as they stand in the path.
+
+    Of an anonymous request, such as a login, no field is kept.
+    """
+    caller, old = exchange.caller, exchange.call
+    arguments = exchange.arguments or (exchange.found.arguments if exchange.found else {})
+    if old is not None:
+        subject = audit_fields.columns({**arguments, **old.subject()}, None)
+        fields = audit_fields.of_old_call(old.told, old.values)
+    else:
+        subject = audit_fields.columns(arguments, exchange.body)
+        is_form = operation.body_type == contract.FORM
+        body = audit_fields.of_form(exchange.body) if is_form else exchange.body
+        fields = audit_fields.of_request(operation.tag, arguments, body)
     return Call(
         event=exchange.call.name if exchange.call else operation.operation_id,
         request_id=exchange.request_id,
         client=exchange.client,
         owner=caller.name if caller else owner,
         credential=caller.credential if caller else None,
-        arguments={**named, **(exchange.arguments or path)},
+        subject=subject,
+        fields={} if operation.anonymous else fields,
     )
 
 
@@ -105,7 +115,8 @@ class Gate:
         except Exception as fault:
             self._outcome(call, problems.status_of(fault), exchange)
             raise
-        self._outcome(call, operation.status, exchange)
+        created = exchange.call.run_id if exchange.call else exchange.created_run
+        self._outcome(call.about_run(created), operation.status, exchange)
 
     @contextmanager
     def _outcome_alone(self, operation: Operation, exchange: Exchange) -> Iterator[None]:

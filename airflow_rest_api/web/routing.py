@@ -120,6 +120,7 @@ class Endpoint:
         arguments = {**given, **self._wanted(current, media_type), **self._resources}
         with self._gate.recording(self._operation, current):
             result = self._handled(arguments, current)
+            current.created_run = _run_of(result)
             if followed is not None and isinstance(result, Source):
                 return self._writer.follow(
                     result, followed, partial(self._gate.admit_again, self._operation, current)
@@ -218,6 +219,11 @@ def _extras(
             f"the handler of '{operation.operation_id}' does not fit the contract: {fault}"
         ) from None
     return extras, wanted
+
+
+def _run_of(result: Any) -> str | None:
+    """Return the id of the run that a result is about."""
+    return result.get("dag_run_id") if isinstance(result, dict) else None
 
 
 class OperationResolver(Resolver):

@@ -164,6 +164,7 @@ class TestAudit:
             "client": "testclient",
             "credential": "airflow_token",
             "token": intent["token"],
+            "password": "***",
         }
         assert intent == {**common, "phase": "intent"}
         assert outcome.pop("milliseconds") >= 0

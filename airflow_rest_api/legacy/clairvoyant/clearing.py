@@ -49,6 +49,7 @@ def clear(call: Call, caller: Caller, wish: Wish) -> Json:
         "only_failed": wish.only_failed,
         "only_running": wish.only_running,
     }
+    call.run_id = runs.get("dag_run_id")
     found = task_instance_clearing.post_clear_task_instances(wish.dag_id, body=body, caller=caller)
     return call.printed("" if found["task_instances"] else _NOTHING)
 

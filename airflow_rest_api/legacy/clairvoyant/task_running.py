@@ -77,7 +77,7 @@ def run(call: Call, caller: Caller, wish: Wish) -> Json | Pending:
     """
     date = instants.parse(wish.execution_date, "execution_date")
     place = Place(call, caller, wish.dag_id, wish.task_id, date)
-    run_id = run_dates.run_id_at(place.dag_id, date)
+    call.run_id = run_id = run_dates.run_id_at(place.dag_id, date)
     if wish.mark_success:
         return _marked(place, run_id)
     return _alone(place, wish) if run_id is None else _in_run(place, run_id, wish)
@@ -135,6 +135,7 @@ def _alone(place: Place, wish: Wish) -> Pending:
     if not wish.any_dependency:
         _require_first(place)
     made = dag_run.trigger_dag_run(place.dag_id, body=body, caller=place.caller)
+    place.call.run_id = made["dag_run_id"]
     told = partial(_told, place, made["dag_run_id"], place.named(None))
     return Pending("dag_run", (place.dag_id, made["dag_run_id"]), _RUN_ENDED, SECONDS, told)
 

@@ -20,8 +20,8 @@ MOST_CHARACTERS = 250
 
 def printed(
     dag_id: str, *, run_id: str | None, conf: str | None, exec_date: str | None, caller: Caller
-) -> str:
-    """Trigger a run of the DAG, and return the line that tells of it.
+) -> tuple[str, str]:
+    """Trigger a run of the DAG, and return the line that the command printed, and the id of the run.
 
     Raises `Printed` for a date, an id or a configuration that the command refused, and what `json_texts.parse` and
     `trigger_dag_run` raise.
@@ -32,7 +32,7 @@ def printed(
     order = {"dag_run_id": run_id, "conf": _conf(conf)}
     moment, made = _triggered(dag_id, order, moments, caller)
     date = moment.astimezone(timezone.utc)
-    return f"Created <DagRun {dag_id} @ {date}: {made}, externally triggered: True>\n"
+    return f"Created <DagRun {dag_id} @ {date}: {made}, externally triggered: True>\n", made
 
 
 def _date(text: str) -> datetime:
