@@ -91,7 +91,7 @@ def get_pool(name: str) -> Stated:
 
 def post_pool(*, body: Fields) -> Stated:
     """Create a pool; raises `PoolExists`."""
-    return named_object.create(NOUN, body)
+    return named_object.create(NOUN, _named(body))
 
 
 def patch_pool(name: str, *, body: Fields, mask: Sequence[str] | None, precondition: Precondition) -> Stated:
@@ -116,4 +116,15 @@ def delete_pool(name: str, *, precondition: Precondition) -> None:
 
 def bulk_pools(*, body: Mapping[str, Any], caller: Caller) -> Entry:
     """Carry out the actions of the body in their order; raises `Denied` before the first when one is not allowed."""
-    return named_object_bulk.carry_out(NOUN, actions=body["actions"], caller=caller)
+    actions = [
+        {**action, "entities": [_named(entity) for entity in action["entities"]]}
+        for action in body["actions"]
+    ]
+    return named_object_bulk.carry_out(NOUN, actions=actions, caller=caller)
+
+
+def _named(entity: Any) -> Any:
+    """Return a pool whose name is in the field `name`; Airflow accepts the field `pool` as well."""
+    if not isinstance(entity, Mapping) or "pool" not in entity:
+        return entity
+    return {"name": entity["pool"], **{field: value for field, value in entity.items() if field != "pool"}}

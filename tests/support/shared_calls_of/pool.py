@@ -38,6 +38,10 @@ def created() -> Iterator[SharedCall]:
     full = {"slots": -1, "description": "Many.", "include_deferred": True, "team_name": None}
     yield call("POST", "/pools", {"name": "full_{side}", **full})
     yield call("POST", "/pools", {"name": "none_{side}", "slots": 0, "description": None})
+    yield call("POST", "/pools", {"pool": "by_{side}", "slots": 3}, note="named by `pool`")
+    yield call("POST", "/pools", {"pool": "by_{side}", "slots": 3}, note="named by `pool`, a second time")
+    yield call("POST", "/pools", {"name": "by_{side}", "pool": "by_{side}", "slots": 3})
+    yield call("POST", "/pools", {"pool": None, "slots": 3})
     # Two hundred and fifty-six characters and one more, whatever the side is called.
     yield call("POST", "/pools", {"name": "x" * 252 + "{side}", "slots": 1})
     yield call("POST", "/pools", {"name": "y" * 253 + "{side}", "slots": 1})
@@ -145,6 +149,10 @@ def in_bulk() -> Iterator[SharedCall]:
     yield bulk(
         action("create", pool(first), pool(second, slots=2, description="Two.", include_deferred=True))
     )
+    by_pool = {"pool": "by_pool_{side}", "slots": 2, "include_deferred": True}
+    yield bulk(action("create", by_pool), action("update", {**by_pool, "slots": 3}))
+    yield bulk(action("create", {"name": "by_pool_{side}", **by_pool}), note="`name` and `pool`")
+    yield call("DELETE", "/pools/by_pool_{side}")
     for policy in ("fail", "skip", "overwrite", None):
         options = {"action_on_existence": policy} if policy else {}
         entities = pool(first, slots=8), pool(f"{policy}_{{side}}", description="New.")
