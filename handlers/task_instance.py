@@ -127,10 +127,17 @@ def bulk_task_instances(dag_id: str, dag_run_id: str, body: Json, caller: Caller
 
 
 def patch_task_instance(
-    dag_id: str, dag_run_id: str, task_id: str, update_mask: list[str] | None, body: Json, caller: Caller
+    dag_id: str,
+    dag_run_id: str,
+    task_id: str,
+    map_index: int | None,
+    *,
+    update_mask: list[str] | None,
+    body: Json,
+    caller: Caller,
 ) -> Json:
     """Change the state or the note of a task's instances."""
-    place = changes.Place(dag_id, dag_run_id, task_id, None)
+    place = changes.Place(dag_id, dag_run_id, task_id, map_index)
     return changes.patch_task_instance(place, update_mask=update_mask, body=body, caller=caller)
 
 
@@ -150,10 +157,17 @@ def patch_task_instance_by_map_index(
 
 
 def patch_task_instance_dry_run(
-    dag_id: str, dag_run_id: str, task_id: str, update_mask: list[str] | None, body: Json, caller: Caller
+    dag_id: str,
+    dag_run_id: str,
+    task_id: str,
+    map_index: int | None,
+    *,
+    update_mask: list[str] | None,
+    body: Json,
+    caller: Caller,
 ) -> Json:
     """Tell which task instances a change would set."""
-    place = changes.Place(dag_id, dag_run_id, task_id, None)
+    place = changes.Place(dag_id, dag_run_id, task_id, map_index)
     return changes.patch_task_instance_dry_run(place, update_mask=update_mask, body=body, caller=caller)
 
 

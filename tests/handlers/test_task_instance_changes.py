@@ -213,6 +213,24 @@ class TestPatchTaskInstance:
             assert list(session.scalars(stored)) == ["third"]
 
 
+class TestMapIndexOfTheQuery:
+    @pytest.mark.parametrize("map_index", [-1, 0, 1, 3, 7])
+    @pytest.mark.parametrize("end", ["", "/dry_run"])
+    def test_it_names_one_instance_as_in_airflow(self, alike, map_index, end):
+        answer = alike(
+            lambda client, run: ordered(
+                client.patch(
+                    at(run, "say") + end, params={"map_index": map_index}, json={"new_state": "skipped"}
+                )
+            ),
+            dag_id="mapped",
+            task_states=MAPPED,
+        )
+        assert answer.status_code == (200 if 0 <= map_index <= 3 else 404)
+        if answer.is_success:
+            assert [entry["map_index"] for entry in answer.json()["task_instances"]] == [map_index]
+
+
 class TestPatchTaskInstanceByMapIndex:
     @pytest.mark.parametrize("state", ["success", "failed", "skipped"])
     @pytest.mark.parametrize("index", [0, 1, 2, 3])
