@@ -9,7 +9,6 @@ from typing import Any
 from airflow_rest_api.legacy.failures import BadRequest, Failed
 from airflow_rest_api.legacy.occupied import Occupied
 from airflow_rest_api.legacy.pending import Pending
-from airflow_rest_api.sandbox import stack_traces
 from airflow_rest_api.services import deployment
 from airflow_rest_api.services.deployment import Client, Workshop
 from airflow_rest_api.services.deployments import deployment_rows as rows
@@ -162,6 +161,5 @@ def told(faults: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _told(fault: Mapping[str, Any]) -> str:
-    text = stack_traces.one_line(fault["message"], _MOST_CHARACTERS) or fault["kind"]
     place = f"line {fault['line']}: " if fault["line"] else ""
-    return f"{place}{text}"
+    return f"{place}{rows.line_of(fault, _MOST_CHARACTERS)}"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_rest_api.sandbox import stack_traces
 from airflow_rest_api.services import errors
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.database import reading
-from airflow_rest_api.services.deployments import deployed_dags, validation
+from airflow_rest_api.services.deployments import deployed_dags, deployment_rows, validation
 from airflow_rest_api.services.deployments.deployed_paths import Place
 from airflow_rest_api.services.deployments.deployment_rows import Order
 from airflow_rest_api.services.deployments.submission import Submission
@@ -37,7 +36,7 @@ class DagRejected(errors.Unprocessable):
     title = "The DAG was rejected"
 
     def __init__(self, path: str, faults: list[dict[str, Any]]) -> None:
-        first = stack_traces.one_line(faults[0]["message"], _MOST_CHARACTERS).rstrip(".")
+        first = deployment_rows.line_of(faults[0], _MOST_CHARACTERS).rstrip(".")
         super().__init__(
             f"'{path}' cannot be imported: {first}. Nothing was stored. `errors` lists all errors.",
             errors=faults,

@@ -211,6 +211,11 @@ def error(path: str | None, kind: str, message: str) -> Entry:
     return {"path": path, "line": None, "kind": kind, "message": stack_traces.bounded(message)}
 
 
+def line_of(fault: Mapping[str, Any], most: int) -> str:
+    """Return the message of an error in one line of at most so many characters, or its kind if it has none."""
+    return stack_traces.one_line(fault["message"], most) or str(fault["kind"])
+
+
 def entry(row: Any, *, is_current: bool) -> Entry:
     """Return a deployment as it is told."""
     return {
