@@ -302,9 +302,6 @@ class TestFaultsAfterTheStart:
             run(call)
         assert sent == []
 
-    def test_the_exchange_hides_the_bearer_token(self):
-        assert "token" not in repr(exchange.Exchange("id", "/", bearer="token"))
-
 
 class TestLengths:
     """As another server than ours might hand them on."""
