@@ -10,7 +10,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors
-from airflow_rest_api.web import edge, exchange, problems
+from airflow_rest_api.web import edge, problems
 from airflow_rest_api.web.metrics import Metrics
 from tests.web.small import operation, parameter
 
