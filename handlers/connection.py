@@ -7,8 +7,8 @@ from typing import Any
 from airflow_rest_api.services import connection as service
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.connections import connection_testing
-from airflow_rest_api.services.exchange import connection_exchange
-from airflow_rest_api.services.states import Precondition, Stated
+from airflow_rest_api.services.exchange import connection_exchange, left_out
+from airflow_rest_api.services.states import Noted, Precondition, Stated
 from airflow_rest_api.settings import Settings
 
 Json = dict[str, Any]
@@ -64,9 +64,9 @@ def test_connection(body: Json, caller: Caller, sandbox: Any, settings: Settings
     return connection_testing.test_connection(body, caller=caller, sandbox=sandbox, allowed=allowed)
 
 
-def export_connections(caller: Caller, **query: Any) -> str:
+def export_connections(caller: Caller, **query: Any) -> str | Noted:
     """Export connections."""
-    return connection_exchange.export_connections(query, caller=caller)
+    return left_out.noted(connection_exchange.export_connections(query, caller=caller))
 
 
 def import_connections(body: Json, caller: Caller, **query: Any) -> Json:

@@ -6,8 +6,8 @@ from typing import Any
 
 from airflow_rest_api.services import variable as service
 from airflow_rest_api.services.caller import Caller
-from airflow_rest_api.services.exchange import variable_exchange
-from airflow_rest_api.services.states import Precondition, Stated
+from airflow_rest_api.services.exchange import left_out, variable_exchange
+from airflow_rest_api.services.states import Noted, Precondition, Stated
 from airflow_rest_api.services.variables import variable_sources
 
 Json = dict[str, Any]
@@ -50,9 +50,9 @@ def delete_variable(variable_key: str, precondition: Precondition) -> None:
     service.delete_variable(variable_key, precondition=precondition)
 
 
-def export_variables(caller: Caller, **query: Any) -> str:
+def export_variables(caller: Caller, **query: Any) -> str | Noted:
     """Export variables."""
-    return variable_exchange.export_variables(query, caller=caller)
+    return left_out.noted(variable_exchange.export_variables(query, caller=caller))
 
 
 def import_variables(body: Json, caller: Caller, **query: Any) -> Json:

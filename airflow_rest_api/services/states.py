@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +13,14 @@ class Stated:
 
     answer: Any
     columns: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Noted:
+    """An answer, and notes about it that are not a part of it: the web layer sends them as headers."""
+
+    answer: Any
+    notes: Mapping[str, str]
 
 
 class Precondition(Protocol):

@@ -18,7 +18,7 @@ from airflow_rest_api.security.redaction import Redactor
 from airflow_rest_api.services import errors, json_encoding
 from airflow_rest_api.services.files.downloads import Download
 from airflow_rest_api.services.sources import Source
-from airflow_rest_api.services.states import Stated
+from airflow_rest_api.services.states import Noted, Stated
 from airflow_rest_api.web import contract, negotiation, preconditions
 from airflow_rest_api.web.following import Followed
 from airflow_rest_api.web.preconditions import Expected, Hash
@@ -95,6 +95,10 @@ class AnswerWriter:
             return flask.Response(self._writable(result), self._status, content_type=contract.JSON)
 
     def _written(self, result: Any, media_type: str | None, if_none_match: str | None) -> flask.Response:
+        if isinstance(result, Noted):
+            response = self._written(result.answer, media_type, if_none_match)
+            response.headers.update(result.notes)
+            return response
         columns, content = _parted(result)
         if media_type is None:
             return flask.Response(status=self._status)

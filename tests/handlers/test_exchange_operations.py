@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import unquote
 
 import pytest
+from airflow.models.connection import Connection
 from airflow.utils.session import create_session
 
 from airflow_rest_api.security.access import AirflowPermissions
 from airflow_rest_api.services.caller import NamedScope
 from airflow_rest_api.services.connections.stored_connection import StoredConnection
+from airflow_rest_api.services.exchange import stored_text
 from tests.support.exchanging import FORMATS, NOUNS, REVEALED, actions, export, kind, send
 from tests.support.stored_objects import fill, stored, wipe
 
 pytestmark = pytest.mark.usefixtures("restored_database")
 
 SECRET = "never-to-be-shown"
+CONNECTION = Connection.__table__
 VARIABLES = {
     "region": ("eu-west-1", "Where"),
     "version": ("3.10", None),
@@ -157,12 +161,132 @@ class TestExports:
         for noun, name in (("variables", "api_password"), ("connections", "main")):
             answer = export(rest, noun)
             assert (kind(answer), answer.json()["name"]) == ((409, "secret-unreadable"), name)
+            assert answer.json()["names"] == [name]
         new = {"main": {"conn_type": "http", "password": "new"}}
         assert actions(send(rest, "connections", new, on_conflict="overwrite")) == {"main": "updated"}
         assert stored_connection("main")["password"] == "new"
         assert actions(send(rest, "variables", {"api_password": "1"}, on_conflict="overwrite")) == {
             "api_password": "updated"
         }
+
+
+@pytest.mark.usefixtures("filled")
+class TestUndecryptable:
+    @pytest.fixture
+    def broken(self, filled):
+        from airflow.models.connection import Connection
+        from airflow.models.variable import Variable
+        from airflow.utils.session import create_session
+        from sqlalchemy import update
+
+        with create_session(scoped=False) as session:
+            for name in ("first/one", "second, \u00e4"):
+                session.add(Variable(key=name, val="x"))
+                session.add(
+                    Connection(
+                        conn_id=name.partition("/")[0].partition(",")[0], conn_type="http", password="x"
+                    )
+                )
+            session.flush()
+            for table, column in ((Variable.__table__, "val"), (Connection.__table__, "password")):
+                name = table.c.key if column == "val" else table.c.conn_id
+                broken = name.like("first%") | name.like("second%")
+                session.execute(
+                    update(table).where(broken).values({column: "gibberish", "is_encrypted": True})
+                )
+        return {"variables": ["first/one", "second, \u00e4"], "connections": ["first", "second"]}
+
+    @pytest.mark.parametrize("form", FORMATS)
+    @pytest.mark.parametrize("noun", ["variables", "connections"])
+    def test_all_are_named_in_one_response_and_can_be_left_out(self, rest, broken, noun, form):
+        answer = export(rest, noun, form)
+        assert kind(answer) == (409, "secret-unreadable")
+        assert answer.json()["names"] == broken[noun]
+        assert "skip_undecryptable=true" in answer.json()["detail"]
+        answer = export(rest, noun, form, skip_undecryptable=True)
+        assert answer.status_code == 200
+        assert answer.headers["skipped-count"] == "2"
+        assert [unquote(name) for name in answer.headers["skipped-names"].split(",")] == broken[noun]
+        assert "second" not in answer.text
+        assert answer.text
+
+    def test_where_all_can_be_decrypted_there_is_no_header(self, rest):
+        answer = export(rest, "variables", skip_undecryptable=True)
+        assert answer.status_code == 200
+        assert "skipped-count" not in answer.headers
+
+    def test_the_header_names_as_many_as_fit(self, rest, broken):
+        from airflow.models.variable import Variable
+        from airflow.utils.session import create_session
+
+        with create_session(scoped=False) as session:
+            session.add_all(Variable(key=f"{number:->250}", val="x") for number in range(50))
+            session.flush()
+            session.execute(Variable.__table__.update().values(val="gibberish", is_encrypted=True))
+        answer = export(rest, "variables", skip_undecryptable=True)
+        assert int(answer.headers["skipped-count"]) > 50
+        assert len(answer.headers["skipped-names"]) <= 4000
+
+
+EXTRAS = ["no JSON", "[1, 2]", "5", "null", '"text"', "{", "a=b&c=d", "\u00e4 % ***x", " "]
+
+
+@pytest.mark.in_process
+@pytest.mark.usefixtures("restored_database")
+class TestExtrasThatAreNotObjects:
+    """Airflow 2 stored them, and Airflow 3 neither reads nor writes them."""
+
+    def put(self, name, extra):
+        text, is_encrypted = stored_text.encrypted(extra)
+        columns = {"extra": text, "is_extra_encrypted": is_encrypted, "is_encrypted": False}
+        with create_session(scoped=False) as session:
+            session.execute(CONNECTION.insert().values(conn_id=name, conn_type="http", **columns))
+
+    def extras(self):
+        with create_session(scoped=False) as session:
+            rows = session.execute(CONNECTION.select().order_by(CONNECTION.c.id)).all()
+        return {
+            row.conn_id: stored_text.decrypted(
+                "connection", "", row.extra, is_encrypted=row.is_extra_encrypted
+            )
+            for row in rows
+        }
+
+    @pytest.mark.parametrize("form", ["json", "yaml"])
+    def test_they_come_back_as_they_were(self, revealing, form):
+        wipe()
+        for number, extra in enumerate(EXTRAS):
+            self.put(f"team/c{number}", extra)
+        before = self.extras()
+        answer = export(revealing, "connections", form, **REVEALED)
+        assert answer.status_code == 200, answer.text
+        wipe()
+        sent = send(revealing, "connections", answer.content, f"all.{form}")
+        assert sent.status_code == 200, sent.text
+        assert self.extras() == before
+
+    def test_no_line_of_env_holds_them_nor_ids_that_are_not_names(self, revealing):
+        wipe()
+        for name, extra in (("old", "no JSON"), ("team/db", "{}"), ("new", "{}")):
+            self.put(name, extra)
+        answer = export(revealing, "connections", "env", **REVEALED)
+        assert (kind(answer), answer.json()["names"]) == ((409, "not-in-format"), ["old", "team/db"])
+
+    @pytest.mark.parametrize("form", ["json", "yaml"])
+    def test_masked_they_stand_for_what_is_stored(self, rest, form):
+        wipe()
+        self.put("old", "a-secret-without-json")
+        answer = export(rest, "connections", form)
+        assert "a-secret" not in answer.text
+        again = send(rest, "connections", answer.content, f"all.{form}", on_conflict="overwrite")
+        assert actions(again) == {"old": "unchanged"}
+        assert self.extras() == {"old": "a-secret-without-json"}
+        wipe()
+        fresh = send(rest, "connections", answer.content, f"all.{form}")
+        assert fresh.json()["items"][0]["reason"] == (
+            "Without the secrets of its extra, which the file has masked."
+        )
+        assert self.extras() == {"old": None}
 
 
 def break_secrets():

@@ -78,8 +78,8 @@ class VariableFiles:
             raise Printed(
                 f"PermissionError: [Errno 13] Permission denied: {path!r}\n{fault.detail}"
             ) from None
-        query = {"format": "json", "include_secrets": False, "reason": None}
-        text = variable_exchange.export_variables(query, caller=self.caller)
+        query = {"format": "json", "include_secrets": False, "reason": None, "skip_undecryptable": False}
+        text = variable_exchange.export_variables(query, caller=self.caller).text
         upload = _in_memory(below, text.encode())
         body = {"file": upload, "root": root, "path": below, "force": True}
         file.upload_file(body, caller=self.caller, upload_roots=self.upload_roots)

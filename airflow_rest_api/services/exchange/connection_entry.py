@@ -6,13 +6,16 @@ import json
 import re
 from typing import Any
 
-from airflow_rest_api.services.exchange import connection_address, stored_text
+from airflow.models.connection import sanitize_conn_id
+
+from airflow_rest_api.services.exchange import connection_address, connection_extra, stored_text
 from airflow_rest_api.services.exchange.exchange_file import Entry
 from airflow_rest_api.services.exchange.file_import import Fields, Json
 from airflow_rest_api.services.exchange.import_refusals import Wrong
 
-# What Airflow's CLI and API take for a new connection.
+# The ids of new connections in Airflow's CLI and API, and the longest that its models accept.
 _ID = re.compile(r"[\w.-]{1,200}")
+_MOST_ID = 250
 _TEXTS = (
     ("conn_type", 500),
     ("description", 5000),
@@ -29,7 +32,7 @@ _MOST_PORT = 2**31 - 1
 
 def read(entry: Entry) -> Fields:
     """Return the fields of a connection (`airflow/secrets/local_filesystem.py`); raises `Wrong`, which quotes none."""
-    if not _ID.fullmatch(entry.name):
+    if not _is_id(entry):
         raise Wrong("The id may have 1 to 200 letters, digits, dots, dashes and underscores.")
     value = _object(entry.name, entry.value)
     fields: Json = {
@@ -47,6 +50,18 @@ def read(entry: Entry) -> Fields:
     ):
         raise Wrong(why)
     return {**fields, "password": fields["password"] or None}
+
+
+def _is_id(entry: Entry) -> bool:
+    """Return whether the id is allowed; an object, as exports write it, may have every id of Airflow's models."""
+    if isinstance(entry.value, dict):
+        return sanitize_conn_id(entry.name, _MOST_ID) == entry.name
+    return fits_a_line(entry.name)
+
+
+def fits_a_line(name: str) -> bool:
+    """Return whether an id may name a URI, for instance in a `.env` file."""
+    return _ID.fullmatch(name) is not None
 
 
 def _object(name: str, value: Any) -> dict[str, Any]:
@@ -117,11 +132,12 @@ def _extra(value: dict[str, Any]) -> str | None:
     given = extra if parsed is None else parsed
     if given is None or given == "":
         return given
+    if (stored := connection_extra.as_stored(given)) is not None:
+        return stored
     try:
         text = given if isinstance(given, str) else json.dumps(given)
-        is_object = isinstance(json.loads(text), dict)
     except (ValueError, TypeError, RecursionError):
-        is_object = False
-    if not is_object:
+        text = ""
+    if not connection_extra.is_object(text):
         raise Wrong("The extra has to be a JSON object.")
     return text

@@ -12,6 +12,8 @@ from airflow_rest_api.services import masks
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.exchange import (
     connection_address,
+    connection_entry,
+    connection_extra,
     disclosure,
     exact_json,
     exchange_text,
@@ -19,8 +21,8 @@ from airflow_rest_api.services.exchange import (
     readable_rows,
     stored_text,
 )
-from airflow_rest_api.services.exchange.connection_entry import read
 from airflow_rest_api.services.exchange.file_import import Fields, Importable, Json, Row
+from airflow_rest_api.services.exchange.stored_text import Exported
 from airflow_rest_api.services.files.uploads import Upload
 
 _WORD = "connection"
@@ -29,13 +31,16 @@ _TABLE = Connection.__table__.c
 _WRITTEN = ("conn_type", "description", "login", "password", "host", "port", "schema", "extra")
 
 
-def export_connections(query: Mapping[str, Any], *, caller: Caller) -> str:
+def export_connections(query: Mapping[str, Any], *, caller: Caller) -> Exported:
     """Write the connections that the caller may read; raises as `variable_exchange.export_variables`."""
     if query["include_secrets"]:
         disclosure.require(caller, query["reason"])
     rows = readable_rows.of(_WORD, _TABLE.conn_id, query, "connection_id_pattern", caller)
-    found = {row["conn_id"]: _stored(row) for row in rows}
-    return _WRITERS[query["format"]](found if query["include_secrets"] else _all_masked(found))
+    found, left_out = stored_text.readable(
+        _WORD, {row["conn_id"]: row for row in rows}, _stored, skip_undecryptable=query["skip_undecryptable"]
+    )
+    shown = found if query["include_secrets"] else _all_masked(found)
+    return Exported(_WRITERS[query["format"]](shown), left_out)
 
 
 def import_connections(query: Mapping[str, Any], *, upload: Upload, caller: Caller) -> Json:
@@ -66,11 +71,20 @@ def _masked(_: str, fields: Fields) -> Fields:
 
 
 def _entries(found: Mapping[str, Fields]) -> dict[str, Json]:
-    return {name: {field: fields[field] for field in _WRITTEN} for name, fields in found.items()}
+    return {
+        name: {
+            **{field: fields[field] for field in _WRITTEN},
+            "extra": connection_extra.written(fields["extra"]),
+        }
+        for name, fields in found.items()
+    }
 
 
 def _env(found: Mapping[str, Fields]) -> str:
-    addresses = {name: connection_address.written(fields) for name, fields in found.items()}
+    addresses = {
+        name: connection_address.written(fields) if connection_entry.fits_a_line(name) else None
+        for name, fields in found.items()
+    }
     return exchange_text.as_env(addresses, {name: fields["description"] for name, fields in found.items()})
 
 
@@ -101,12 +115,21 @@ def _without_masks(fields: Fields) -> tuple[Fields, str | None]:
         password = None
         left_out.append("password")
     if extra and masks.MASK in extra:
-        cleaned = _cleaned(json.loads(extra))
-        if cleaned != json.loads(extra):
-            extra = json.dumps(cleaned)
+        cleaned = _without_masked_secrets(extra)
+        if cleaned != extra:
+            extra = cleaned
             left_out.append("secrets of its extra")
     reason = f"Without the {' and the '.join(left_out)}, which the file has masked." if left_out else None
     return {**fields, "password": password, "extra": extra}, reason
+
+
+def _without_masked_secrets(extra: str) -> str | None:
+    try:
+        value = json.loads(extra)
+    except (ValueError, RecursionError):
+        return None if extra == masks.MASK else extra
+    cleaned = _cleaned(value)
+    return extra if cleaned == value else json.dumps(cleaned)
 
 
 def _cleaned(value: Any) -> Any:
@@ -132,7 +155,7 @@ def _values(fields: Fields) -> Json:
 _CONNECTIONS = Importable(
     word=_WORD,
     column=_TABLE.conn_id,
-    fields=read,
+    fields=connection_entry.read,
     stored=_stored,
     merged=_merged,
     values=_values,

@@ -26,7 +26,7 @@ def value(text: str) -> Any:
     except (ValueError, RecursionError):
         raise Inexact from None
     if isinstance(found, dict | list):
-        if _depth(found) > _MOST_DEPTH:
+        if _depth(found) > _MOST_DEPTH or _has_surrogate(text, found):
             raise Inexact
     elif json.dumps(found) != text:
         raise Inexact
@@ -67,6 +67,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found := dict(pairs)) < len(pairs):
         raise Inexact
     return found
+
+
+def _has_surrogate(text: str, found: Any) -> bool:
+    """Return whether there is a lone surrogate, which JSON can escape and UTF-8 and YAML cannot hold."""
+    if "\\u" not in text:
+        return False
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _depth(found: Any) -> int:

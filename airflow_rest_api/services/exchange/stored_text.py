@@ -5,25 +5,64 @@ Airflow's models tell its masker of every secret that they load; with thousands 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from airflow.models.crypto import get_fernet
 from cryptography.fernet import InvalidToken
 
 from airflow_rest_api.services import errors
 
+Row = Mapping[Any, Any]
+Fields = Mapping[str, Any]
+# The most names in one error.
+MOST_NAMES = 1000
+
 
 class SecretUnreadable(errors.Conflict):
-    """Something was encrypted with a key that Airflow does not have any more."""
+    """Values were encrypted with a key that Airflow no longer has."""
 
     title = "A stored value cannot be decrypted"
 
-    def __init__(self, word: str, name: str) -> None:
+    def __init__(self, word: str, names: Sequence[str]) -> None:
+        listed = ", ".join(f"'{name}'" for name in names[:5])
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         super().__init__(
-            f"What is stored of the {word} '{name}' cannot be decrypted with the present `[core] fernet_key`:"
-            " put it anew, or delete it.",
-            name=name,
+            f"The stored {word}s {listed}{more} cannot be decrypted with the current `[core] fernet_key`. Replace or"
+            " delete them, or leave them out of an export with `skip_undecryptable=true`.",
+            name=names[0],
+            names=list(names[:MOST_NAMES]),
         )
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The text of an export, and the names of the objects that were left out because they cannot be decrypted."""
+
+    text: str
+    left_out: tuple[str, ...] = ()
+
+
+def readable(
+    word: str, rows: Mapping[str, Row], read: Callable[[Row], Fields], *, skip_undecryptable: bool
+) -> tuple[dict[str, Fields], tuple[str, ...]]:
+    """Return what ``read`` makes of each row by name, and the names of the rows that cannot be decrypted.
+
+    Raises `SecretUnreadable` with all of these names unless ``skip_undecryptable``.
+    """
+    all_fields = {name: _fields(read, row) for name, row in rows.items()}
+    left_out = tuple(name for name, fields in all_fields.items() if fields is None)
+    if left_out and not skip_undecryptable:
+        raise SecretUnreadable(word, left_out)
+    return {name: fields for name, fields in all_fields.items() if fields is not None}, left_out
+
+
+def _fields(read: Callable[[Row], Fields], row: Row) -> Fields | None:
+    try:
+        return read(row)
+    except SecretUnreadable:
+        return None
 
 
 def decrypted(word: str, name: str, text: str | None, *, is_encrypted: bool) -> str | None:
@@ -33,7 +72,7 @@ def decrypted(word: str, name: str, text: str | None, *, is_encrypted: bool) -> 
     try:
         return get_fernet().decrypt(text.encode()).decode()
     except (InvalidToken, ValueError):
-        raise SecretUnreadable(word, name) from None
+        raise SecretUnreadable(word, [name]) from None
 
 
 def encrypted(text: str | None) -> tuple[str | None, bool]:

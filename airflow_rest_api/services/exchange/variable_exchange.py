@@ -21,6 +21,7 @@ from airflow_rest_api.services.exchange import (
 from airflow_rest_api.services.exchange.exchange_file import Entry
 from airflow_rest_api.services.exchange.file_import import Fields, Importable, Json, Row
 from airflow_rest_api.services.exchange.import_refusals import Wrong
+from airflow_rest_api.services.exchange.stored_text import Exported
 from airflow_rest_api.services.files.uploads import Upload
 
 _WORD = "variable"
@@ -28,7 +29,7 @@ _TABLE = Variable.__table__.c
 _MOST_KEY = 250
 
 
-def export_variables(query: Mapping[str, Any], *, caller: Caller) -> str:
+def export_variables(query: Mapping[str, Any], *, caller: Caller) -> Exported:
     """Write the variables that the caller may read.
 
     Raises `Denied` and `ReasonMissing` where secrets are asked for, `NotInFormat`, and `SecretUnreadable`.
@@ -36,11 +37,13 @@ def export_variables(query: Mapping[str, Any], *, caller: Caller) -> str:
     if query["include_secrets"]:
         disclosure.require(caller, query["reason"])
     rows = readable_rows.of(_WORD, _TABLE.key, query, "variable_key_pattern", caller)
-    found = {row["key"]: _stored(row) for row in rows}
+    found, left_out = stored_text.readable(
+        _WORD, {row["key"]: row for row in rows}, _stored, skip_undecryptable=query["skip_undecryptable"]
+    )
     shown = (
         found if query["include_secrets"] else {key: _masked(key, fields) for key, fields in found.items()}
     )
-    return _WRITERS[query["format"]](shown)
+    return Exported(_WRITERS[query["format"]](shown), left_out)
 
 
 def import_variables(query: Mapping[str, Any], *, upload: Upload, caller: Caller) -> Json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ MOST_DEPTH = 64
 MOST_NODES = 200_000
 # PyYAML reads numbers to the base of sixty, in a time that grows with the square of their length.
 _MOST_DIGITS = 400
-_NUMBER = re.compile(r"[-+0-9_:.a-fA-FxXoO]+")
+_NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -99,10 +98,17 @@ class _Measure:
 
 
 def _measure_scalar(event: Any) -> None:
-    # Of a plain one the style is empty.
-    may_be_number = not event.style or event.tag is not None
-    if may_be_number and len(event.value) > _MOST_DIGITS and _NUMBER.fullmatch(event.value):
+    if len(event.value) > _MOST_DIGITS and ":" in event.value and _is_number(event):
         raise FileUnreadable(f"a number has more than {_MOST_DIGITS} digits", event.start_mark.line + 1)
+
+
+def _is_number(event: Any) -> bool:
+    """Return whether a scalar is read as a number: a plain one that looks like one, or one with such a tag."""
+    if event.tag is not None:
+        return event.tag in _NUMBERS
+    # The style of a plain scalar is empty.
+    resolvers = () if event.style else _Loader.yaml_implicit_resolvers.get(event.value[:1], ())
+    return any(tag in _NUMBERS and pattern.match(event.value) for tag, pattern in resolvers)
 
 
 def _refuse_repeated(node: Any) -> None:
