@@ -111,37 +111,38 @@ def examples() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Value:
-    """A column of a table and what its rows get: NULL, or one of `DOCUMENTS`."""
+    """Columns of a table and what its rows get in them: NULL, or one of `DOCUMENTS`."""
 
     table: Table
-    column: Column[Any]
+    columns: tuple[Column[Any], ...]
     document: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.table.name}.{self.column.name} = {self.document or 'NULL'}"
+        names = ", ".join(column.name for column in self.columns)
+        return f"{self.table.name} ({names}) = {self.document or 'NULL'}"
 
 
-def of_tables(tables: Sequence[Table]) -> Iterator[Value]:
-    """NULL for each nullable column, and each of `DOCUMENTS` for each JSON column."""
-    for table in tables:
-        for column in table.columns:
-            if column.nullable:
-                yield Value(table, column)
-            if _is_json(column):
-                yield from (Value(table, column, name) for name in _documents(column))
+def nulls(table: Table, *, together: bool) -> Iterator[Value]:
+    """NULL for each nullable column of a table, or for all of them together."""
+    nullable = tuple(column for column in table.columns if column.nullable)
+    if not together:
+        yield from (Value(table, (column,)) for column in nullable)
+    elif nullable:
+        yield Value(table, nullable)
 
 
-def _documents(column: Column[Any]) -> Iterator[str]:
-    """The documents that a column may hold, by name."""
+def documents(table: Table) -> Iterator[Value]:
+    """Each of `DOCUMENTS` for the JSON columns of a table."""
+    for name in DOCUMENTS:
+        if columns := tuple(each for each in table.columns if _is_json(each) and _holds(each, name)):
+            yield Value(table, columns, name)
+
+
+def _holds(column: Column[Any], name: str) -> bool:
+    """Tell whether a column may hold a document: some are written and read in one shape by the same code."""
     if column.table.name.startswith(_OWN):
-        # Nothing but this service writes there, and it reads what it has written.
-        return (name for name in DOCUMENTS if not name.endswith("than Python reads"))
-    if str(column) == "task_instance.next_kwargs":
-        # Airflow's type for it stores and reads objects.
-        return (
-            name for name, document in DOCUMENTS.items() if document.startswith("{") or document == "null"
-        )
-    return iter(DOCUMENTS)
+        return DOCUMENTS[name].startswith("{") and not name.endswith("than Python reads")
+    return str(column) != "task_instance.next_kwargs" or DOCUMENTS[name].startswith(("{", "null"))
 
 
 def _is_json(column: Column[Any]) -> bool:
@@ -182,28 +183,29 @@ def stored(value: Value) -> Iterator[bool]:
 def _update(value: Value) -> None:
     from airflow.utils.session import create_session
 
+    given = {"document": DOCUMENTS[value.document]} if value.document else {}
+    is_of_dag = "dag_id" in value.table.columns and all(each.name != "dag_id" for each in value.columns)
+    where = f"WHERE dag_id <> '{_UNCHANGED_DAG}'" if is_of_dag else ""
     with create_session(scoped=False) as session:
         dialect = session.get_bind().dialect
-        kind = value.column.type.compile(dialect)
-        new = f"CAST(:document AS {kind})" if dialect.name == "postgresql" else ":document"
-        given = {"document": DOCUMENTS[value.document]} if value.document else {}
-        where = f"WHERE dag_id <> '{_UNCHANGED_DAG}'" if "dag_id" in value.table.columns else ""
-        if value.column.name == "dag_id":
-            where = ""
-        session.execute(
-            text(
-                f'UPDATE "{value.table.name}" SET "{value.column.name}" = {new if given else "NULL"} {where}'
-            ),
-            given,
-        )
+        new = {
+            column.name: f"CAST(:document AS {column.type.compile(dialect)})"
+            if dialect.name == "postgresql"
+            else ":document"
+            for column in value.columns
+        }
+        changes = ", ".join(f'"{name}" = {term if given else "NULL"}' for name, term in new.items())
+        session.execute(text(f'UPDATE "{value.table.name}" SET {changes} {where}'), given)
 
 
 def _restore(value: Value) -> None:
     from airflow.utils.session import create_session
 
-    name, column = value.table.name, value.column.name
+    name = value.table.name
     same = " AND ".join(f'b."{key.name}" = "{name}"."{key.name}"' for key in value.table.primary_key)
+    kept = ", ".join(
+        f'"{column.name}" = (SELECT "{column.name}" FROM "backup_{name}" b WHERE {same})'
+        for column in value.columns
+    )
     with create_session(scoped=False) as session:
-        session.execute(
-            text(f'UPDATE "{name}" SET "{column}" = (SELECT "{column}" FROM "backup_{name}" b WHERE {same})')
-        )
+        session.execute(text(f'UPDATE "{name}" SET {kept}'))
