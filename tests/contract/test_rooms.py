@@ -26,7 +26,7 @@ WEB_FRAMES = ("flask", "connexion", "starlette", "fastapi", "werkzeug", "uvicorn
 PRIVATE_TO_AIRFLOW = ("airflow.api_fastapi.core_api", "airflow.api_fastapi.common")
 # What the web frame shares with the services: their refusals, the caller, Airflow's configuration, what becomes
 # of repeated calls, answers with a state, what has come to its end, who carries out work, who follows deployments,
-# logs that are followed, JSON, and files on their way.
+# logs that are followed, JSON, and files on their way; failures of the database, and why a DAG is missing.
 SHARED_WITH_WEB = (
     *(
         "errors",
@@ -41,6 +41,9 @@ SHARED_WITH_WEB = (
         "deployments.sandboxes",
         "sources",
         "json_texts",
+        "json_encoding",
+        "database",
+        "dags.missing_dag",
         "weak_sandbox",
     ),
     *("files.uploads", "files.downloads"),
