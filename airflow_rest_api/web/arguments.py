@@ -42,6 +42,7 @@ class _Parameter:
     format: str | None
     default: Any
     schema: Schema
+    hint: str
 
     @property
     def argument(self) -> str:
@@ -56,7 +57,9 @@ class _Parameter:
             return None, [self._fault(NO_NUL)]
         values = [coerced(text, self.type) for text in texts]
         value = values if self.many else values[0]
-        found = [self._fault(sentence) for _, sentence in self.schema.faults(value)]
+        faults = self.schema.faults(value)
+        # With a pointer, a fault is about one of many values.
+        found = [self._fault(f"{sentence}{self.hint if pointer else ''}") for pointer, sentence in faults]
         if found:
             return None, found
         typed = [_typed(entry, self.format) for entry in values]
@@ -160,6 +163,16 @@ def _compiled(definition: Mapping[str, Any], components: Mapping[str, Any]) -> _
         format=single.get("format"),
         default=schema.get("default"),
         schema=Schema(schema, components),
+        hint=_repetition(definition["name"], single.get("enum", ("A", "B"))) if many else "",
+    )
+
+
+def _repetition(name: str, options: Sequence[str]) -> str:
+    """Return how to send several of the options, empty if there is only one."""
+    if len(options) == 1:
+        return ""
+    return (
+        f" Repeat the parameter for several values: `{'&'.join(f'{name}={value}' for value in options[:2])}`."
     )
 
 

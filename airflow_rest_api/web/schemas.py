@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timezone
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,8 @@ _UNFIT = "The value does not fit the schema."
 _DAY = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[Tt _]00:00(?::00(?:\.0+)?)?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
+# What a caller may have meant as a word of a list, and what is no secret.
+_NAMES = re.compile(r"(?=.{1,60}\Z)[A-Za-z_]\w*(, ?[A-Za-z_]\w*)*", re.ASCII)
 # PostgreSQL's texts cannot hold it, and its driver says so by an error that is none of the database's.
 NO_NUL = "Must not contain the character NUL."
 
@@ -136,12 +138,43 @@ class Schema:
     def faults(self, value: Any, *, most: int = 20) -> list[tuple[str, str]]:
         """Return what does not fit as (JSON pointer, sentence), ``most`` of them at the most."""
         found: list[tuple[str, str]] = []
-        for error in self._validator.iter_errors(value):
+        for error in _meant(self._validator.iter_errors(value)):
             if len(found) == most:
                 break
             pointer = "".join(f"/{_escaped(clean(str(part)))}" for part in error.instance_path)
             found.append(_described(error, pointer))
         return found
+
+
+def _meant(errors: Iterable[jsonschema_rs.ValidationError]) -> Iterator[jsonschema_rs.ValidationError]:
+    """Yield the errors; where one branch of a `oneOf` is meant, yield those of the branch."""
+    for error in errors:
+        branch = _meant_branch(error)
+        if branch is None:
+            yield error
+        else:
+            yield from _meant(branch)
+
+
+def _meant_branch(error: jsonschema_rs.ValidationError) -> list[jsonschema_rs.ValidationError] | None:
+    """Return the errors of the only branch of a `oneOf` that has the value's type and discriminator."""
+    if error.kind.name != "oneOf":
+        return None
+    depth = len(error.instance_path)
+    fitting = [
+        branch
+        for branch in error.kind.as_dict()["context"]
+        if not any(_excludes(inner, depth) for inner in branch)
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _excludes(error: jsonschema_rs.ValidationError, depth: int) -> bool:
+    """Return whether an error in a branch shows that the value means another one."""
+    below = len(error.instance_path) - depth
+    if error.kind.name == "enum":
+        return below == 1 and len(error.kind.as_dict()["options"]) == 1
+    return error.kind.name == "type" and below == 0
 
 
 def json_components(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,7 +215,7 @@ def _escaped(part: str) -> str:
 
 
 def _described(error: jsonschema_rs.ValidationError, pointer: str) -> tuple[str, str]:
-    """Say what is wrong without repeating the value: it may be a secret, or very long."""
+    """Describe an error without the value, which may be a secret or very long; name a wrong word of a list."""
     kind = error.kind
     facts = kind.as_dict()
     name = kind.name
@@ -191,6 +224,8 @@ def _described(error: jsonschema_rs.ValidationError, pointer: str) -> tuple[str,
         return f"{pointer}/{_escaped(clean(str(unknown[0])))}", "Unknown field."
     if name == "required":
         return f"{pointer}/{_escaped(str(facts['property']))}", "The field is required."
+    if name == "enum" and error.instance_path and isinstance(error.instance_path[-1], int):
+        return pointer, _not_one_of(error.instance, facts["options"])
     sentence = _SENTENCES.get(name)
     return pointer, sentence(facts) if sentence else _UNFIT
 
@@ -198,6 +233,13 @@ def _described(error: jsonschema_rs.ValidationError, pointer: str) -> tuple[str,
 def _types(facts: Mapping[str, Any]) -> str:
     types = sorted(facts["types"], key=lambda name: (name == "null", name))
     return f"Must be of type {' or '.join(types)}."
+
+
+def _not_one_of(value: Any, options: list[Any]) -> str:
+    names = value if isinstance(value, str) and _NAMES.fullmatch(value) else ""
+    begin = f"'{names}' is not one of" if names else "Must be one of"
+    hint = " Send each of them by itself." if "," in names else ""
+    return f"{begin} {', '.join(map(_word, options))}.{hint}"
 
 
 def _word(option: Any) -> str:

@@ -65,7 +65,6 @@ class TestPatchDagRun:
             (["state"], "failed", None),
             (["note"], "running", "New."),
             (["note", "state"], "failed", "New."),
-            (["colour"], "running", None),
         ],
         ids=str,
     )

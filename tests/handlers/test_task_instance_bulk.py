@@ -58,7 +58,7 @@ class TestBulkTaskInstances:
         answer = bulk_alike(body, place)
         assert answer.status_code == 200
 
-    @pytest.mark.parametrize("mask", [["note"], ["new_state"], ["colour"], [], None], ids=str)
+    @pytest.mark.parametrize("mask", [["note"], ["new_state"], ["include_past"], [], None], ids=str)
     def test_masks_are_as_in_airflow(self, bulk_alike, mask):
         wish = {"task_id": "second", "new_state": "skipped", "note": "Bulk."}
         bulk_alike(lambda run: update(wish, update_mask=mask))

@@ -31,6 +31,14 @@ SCHEMA = {
         },
         "map": {"type": "object", "minProperties": 1, "maxProperties": 2, "additionalProperties": True},
         "either": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+        "words": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}},
+        "union": {
+            "oneOf": [
+                {"type": "string"},
+                {"type": "object", "properties": {"do": {"enum": ["x"]}, "what": {"type": "string"}}},
+                {"type": "object", "properties": {"do": {"enum": ["y"]}, "what": {"enum": ["a", "b"]}}},
+            ]
+        },
         "a/b~c": {"type": "string"},
     },
 }
@@ -206,6 +214,17 @@ class TestSchema:
             (b'{"name": "a", "map": {}}', "/map", "Must have at least 1 fields."),
             (b'{"name": "a", "map": {"a": 1, "b": 2, "c": 3}}', "/map", "Must have at most 2 fields."),
             (b'{"name": "a", "either": []}', "/either", "The value does not fit the schema."),
+            (b'{"name": "a", "words": ["c"]}', "/words/0", "'c' is not one of a, b."),
+            (
+                b'{"name": "a", "words": ["a,b"]}',
+                "/words/0",
+                "'a,b' is not one of a, b. Send each of them by itself.",
+            ),
+            (b'{"name": "a", "words": ["hunter-2"]}', "/words/0", "Must be one of a, b."),
+            (b'{"name": "a", "words": [1]}', "/words/0", "Must be one of a, b."),
+            (b'{"name": "a", "union": {"do": "x", "what": 1}}', "/union/what", "Must be of type string."),
+            (b'{"name": "a", "union": {"do": "y", "what": "z"}}', "/union/what", "Must be one of a, b."),
+            (b'{"name": "a", "union": {"do": "z"}}', "/union", "The value does not fit the schema."),
             (b'{"name": "a", "a/b~c": 1}', "/a~1b~0c", "Must be of type string."),
         ],
     )

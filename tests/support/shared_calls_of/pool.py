@@ -98,7 +98,7 @@ def read() -> Iterator[SharedCall]:
 
 def changed() -> Iterator[SharedCall]:
     """Changing, with and without a mask."""
-    masks: tuple[Any, ...] = ("slots", ["slots", "description"], ["colour"], [])
+    masks: tuple[Any, ...] = ("slots", ["slots", "description"], ["name"], [])
     bodies: tuple[Any, ...] = (
         WHOLE,
         {**WHOLE, "description": "Wide."},
@@ -167,7 +167,7 @@ def in_bulk() -> Iterator[SharedCall]:
         yield bulk(action("update", pool("no_{side}", **whole), pool(second, **whole), **options))
         yield call("GET", f"/pools/{second}")
         yield bulk(action("delete", "no_{side}", f"{policy}_{{side}}", **options), note=f"deleting, {policy}")
-    yield bulk(action("update", pool(first, **whole), update_mask=["slots", "colour"]))
+    yield bulk(action("update", pool(first, **whole), update_mask=["slots", "name"]))
     yield bulk(action("update", pool(first, slots=6)), note="an update without include_deferred")
     yield bulk(
         action("update", pool(second, **whole), pool("default_pool", **whole), pool(first, **whole)),

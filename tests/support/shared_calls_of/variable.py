@@ -63,8 +63,6 @@ def _changes() -> list[SharedCall]:
         (["description"], named("seen_{side}", "4", description="Masked.")),
         (["value"], named("seen_{side}", "5", description="Not this.")),
         (["description"], named("seen_{side}", "6")),
-        (["val", "unheard_of"], named("seen_{side}", "7", description="x")),
-        ([""], named("seen_{side}", "8")),
         (["key"], named("seen_{side}", "9")),
         (["value", "key"], named("seen_{side}", "9")),
     )
@@ -112,7 +110,6 @@ def _bulk() -> list[SharedCall]:
         update(named(one, "new"), named("missing_{side}")),
         update(named(one, "new"), named("missing_{side}"), action_on_non_existence="skip"),
         update(named(one, "new", description="x"), update_mask=["description"]),
-        update(named(one, "newer", description="y"), update_mask=["unheard_of"]),
         update(named(one, "newer"), named(other, "newer"), update_mask=["key"]),
         update(named(one, "newer"), update_mask=None),
         update(named("missing_{side}"), update_mask=["key"], action_on_non_existence="skip"),
