@@ -8,7 +8,7 @@ from typing import Any
 from airflow.models.connection import Connection
 from sqlalchemy import select
 
-from airflow_rest_api.services import errors
+from airflow_rest_api.services import errors, masks
 from airflow_rest_api.services.caller import Caller
 from airflow_rest_api.services.connections import connection_fields
 from airflow_rest_api.services.connections.stored_connection import NotDecryptable, StoredConnection
@@ -139,7 +139,11 @@ def put_connection(
 ) -> Stated:
     """Create a connection, or replace the one of this id; what the body leaves out becomes null, but for the team."""
     # An id that is in the body has to be the path's, which may be one that only older versions of Airflow allowed.
-    connection_fields.require_sound({name: value for name, value in body.items() if name != "connection_id"})
+    # An extra that is not JSON or cannot be decrypted is shown as a mask.
+    shown = ("extra", masks.MASK)
+    connection_fields.require_sound(
+        {name: value for name, value in body.items() if name != "connection_id" and (name, value) != shown}
+    )
     return named_object.put(_NOUN, connection_id, body=body, precondition=precondition, caller=caller)
 
 

@@ -73,7 +73,8 @@ def made(fields: Fields) -> Variable:
 
 def change(variable: Variable, fields: Fields) -> None:
     """Set these fields of a variable; raises `MaskedValue`."""
-    if "value" in fields:
+    # What cannot be decrypted is shown as null, which leaves it as it is stored.
+    if "value" in fields and (fields["value"], variable.val) != (None, None):
         text = masks.kept_variable(variable.key, text_of(fields["value"]), variable.val)
         # The same text encrypted anew would be another state, although nothing has changed.
         if text != variable.val or not variable.is_encrypted:

@@ -12,6 +12,7 @@ from airflow.models.connection import Connection
 from airflow.models.team import Team
 from airflow.utils.session import create_session
 from cryptography.fernet import Fernet
+from sqlalchemy import select
 from sqlalchemy import update as changing
 
 from tests.support.bulk import create, delete, statuses, told, update
@@ -53,6 +54,22 @@ def locked_away(connection_id="made"):
     flags = {"is_encrypted": True, "is_extra_encrypted": True}
     with create_session(scoped=False) as session:
         session.execute(changing(table).where(table.c.conn_id == connection_id).values(**values, **flags))
+
+
+def without_json(connection_id="made"):
+    """Give a connection an extra that is not JSON, as older versions of Airflow could store it."""
+    table = Connection.__table__
+    values = {"extra": "no JSON", "is_extra_encrypted": False}
+    with create_session(scoped=False) as session:
+        session.execute(changing(table).where(table.c.conn_id == connection_id).values(**values))
+
+
+def stored_texts(connection_id="made"):
+    """The password and the extra as the row has them."""
+    table = Connection.__table__
+    with create_session(scoped=False) as session:
+        statement = select(table.c.password, table.c.extra).where(table.c.conn_id == connection_id)
+        return session.execute(statement).one()
 
 
 def with_teams(*names):
@@ -227,6 +244,15 @@ class TestPutConnection:
             read.headers["ETag"],
         )
         assert stored() == ("planted-word", {"token": "planted-token", "region": "north"})
+
+    @pytest.mark.parametrize("spoil", [locked_away, without_json])
+    def test_what_cannot_be_shown_stays_when_it_is_sent_back(self, rest, made, spoil):
+        spoil()
+        before, read = stored_texts(), rest.get(PATH).json()
+        assert read["extra"] == "***"
+        edited = rest.put(PATH, json={**read, "host": "edited.invalid"})
+        assert edited.json() == {**read, "host": "edited.invalid"}
+        assert stored_texts() == before
 
     @pytest.mark.parametrize("fields", MASKS, ids=str)
     def test_a_mask_is_never_stored(self, rest, fields):

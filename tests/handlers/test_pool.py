@@ -256,6 +256,17 @@ class TestPutPool:
             )
         assert "none" not in names()
 
+    @pytest.mark.parametrize("name", ["created", "default_pool"])
+    def test_what_was_read_can_be_edited_and_sent_back(self, rest, name):
+        path = made() if name == "created" else f"/pools/{name}"
+        read = rest.get(path)
+        same = rest.put(path, json=read.json(), headers={"If-Match": read.headers["ETag"]})
+        assert (same.status_code, same.json()) == (200, read.json())
+        edited = rest.put(path, json={**read.json(), "slots": 99, "open_slots": 1, "running_slots": 1})
+        left = 99 - read.json()["occupied_slots"]
+        assert edited.json() == {**read.json(), "slots": 99, "open_slots": left}
+        assert rest.put(path, json={**read.json(), "free_slots": 1}).status_code == 400
+
     def test_of_the_default_pool_only_the_slots_are_replaced(self, rest):
         before = rest.get("/pools/default_pool").json()
         assert before["description"]

@@ -174,6 +174,25 @@ class TestPutVariable:
         assert answers[0].headers["etag"] == answers[1].headers["etag"]
         assert value_of(key) == "[\n  1\n]"
 
+    @pytest.mark.parametrize("params", [{}, {"source": "all"}], ids=str)
+    def test_what_was_read_can_be_edited_and_sent_back(self, rest, there, key, params):
+        path = there(SECRET, description="Old.")
+        read = rest.get(path, params=params)
+        same = rest.put(path, json=read.json(), headers={"If-Match": read.headers["etag"]})
+        assert (same.status_code, same.headers["etag"]) == (200, rest.get(path).headers["etag"])
+        edited = rest.put(path, json={**read.json(), "description": "New.", "is_encrypted": False})
+        assert edited.json() == {**rest.get(path).json(), "description": "New.", "is_encrypted": True}
+        assert json.loads(value_of(key)) == SECRET
+
+    def test_what_cannot_be_decrypted_stays_when_it_is_sent_back(self, rest, there, key):
+        path = there("1")
+        with create_session(scoped=False) as session:
+            session.scalar(select(Variable).where(Variable.key == key))._val = "no ciphertext"
+        edited = rest.put(path, json={**rest.get(path).json(), "description": "New."})
+        assert (edited.status_code, edited.json()["description"]) == (200, "New.")
+        assert stored(key)._val == "no ciphertext"
+        assert rest.put(path, json={"value": "2"}).json()["value"] == "2"
+
     def test_what_is_left_out_is_emptied(self, rest, there, key):
         path = there("1", description="Old.")
         assert rest.put(path, json={"key": key, "value": "2"}).json()["description"] is None

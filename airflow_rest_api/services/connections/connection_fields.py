@@ -129,6 +129,10 @@ def _change_password(row: StoredConnection, wish: str | None) -> None:
 
 
 def _change_extra(row: StoredConnection, wish: str | None) -> None:
+    if wish == masks.MASK:
+        # Shown for an extra that is not JSON or cannot be decrypted, which stays as it is stored.
+        _require_stored_extra(row)
+        return
     # As in Airflow, an empty text is an empty object.
     text = "{}" if wish == "" else wish
     if text is not None:
@@ -137,6 +141,11 @@ def _change_extra(row: StoredConnection, wish: str | None) -> None:
     kept = masks.kept_extra(text, old, _known(row, "password"))
     if kept is None or kept != old:
         row.extra = kept
+
+
+def _require_stored_extra(row: StoredConnection) -> None:
+    if not row.stored_extra:
+        raise masks.MaskedValue("The extra")
 
 
 def _known(row: StoredConnection, secret: str) -> str | None:
