@@ -62,6 +62,20 @@ class TestBulkDagRuns:
         skipped = policy.get("action_on_non_existence") == "skip"
         assert (len(result["success"]), len(result["errors"])) == ((1, 0) if skipped else (0, 1))
 
+    @pytest.mark.parametrize("make", [update, delete])
+    @pytest.mark.parametrize("policy", ["skip", "fail"])
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"dag_run_id": "x" * 300}, {"dag_run_id": ""}, {"dag_id": "x" * 300}, {"dag_id": "~"}],
+        ids=lambda wrong: str(wrong)[:40],
+    )
+    def test_one_wrong_entity_is_an_error_of_its_own(self, bulk_alike, make, policy, wrong):
+        def body(run):
+            good = {"dag_run_id": run.dag_run_id, "note": "Bulk."}
+            return make({**good, **wrong}, good, action_on_non_existence=policy)
+
+        assert bulk_alike(body).status_code == 200
+
     def test_several_actions_are_done_in_their_order_and_told_by_their_kind(self, bulk_alike):
         def body(run):
             name = {"dag_run_id": run.dag_run_id}
@@ -94,6 +108,12 @@ class TestBulkDagRuns:
             delete("some run"),
             delete({"dag_run_id": "~", "dag_id": "manual"}, {"dag_run_id": "a"}),
             update({"dag_run_id": "a"}, {"dag_run_id": "b", "dag_id": "~"}),
+            delete("x" * 300),
+            *(
+                make({"dag_run_id": "a", "dag_id": "manual", **names})
+                for make in (update, delete)
+                for names in ({"dag_run_id": ""}, {"dag_run_id": "x" * 300}, {"dag_id": "x" * 300})
+            ),
         ],
         ids=str,
     )

@@ -357,6 +357,12 @@ class TestBulkPools:
         assert bulk.statuses(answer)["delete"] == (["wide", "narrow"], [400])
         assert names() == ["default_pool"]
 
+    def test_an_empty_name_is_an_error_of_its_own(self, rest):
+        # Airflow creates it.
+        answer = rest.patch("/pools", json=bulk.create({"name": "", "slots": 1}, {"name": "one", "slots": 1}))
+        assert bulk.statuses(answer.json())["create"] == (["one"], [400])
+        assert "" not in names()
+
     def test_the_default_pool_is_not_overwritten_beyond_its_slots(self, rest):
         # Airflow overwrites all of it.
         def overwrite(**fields):

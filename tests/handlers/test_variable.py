@@ -334,6 +334,14 @@ class TestBulkVariables:
         assert statuses(answer.json()) == {"create": ([key], []), "update": None, "delete": ([key], [])}
         assert (value_of(key), stored(key).description) == ("2", None)
 
+    def test_an_empty_key_is_an_error_of_its_own(self, rest, key):
+        # Airflow creates it.
+        body = create({"key": "", "value": "1"}, {"key": key, "value": "1"})
+        answer = rest.patch("/variables", json=body)
+        assert statuses(answer.json())["create"] == ([key], [400])
+        assert rest.post("/variables", json={"key": "", "value": "1"}).status_code == 400
+        assert stored("") is None
+
     def test_a_variable_may_be_named_by_an_object(self, rest, there, key):
         # Airflow fails (500).
         there("1")

@@ -14,6 +14,15 @@ class NameDiffers(errors.Malformed):
         super().__init__(f"The '{field}' of the body is not '{name}', which the path names.")
 
 
+class NameMissing(errors.Malformed):
+    """The name of a new object is empty."""
+
+    title = "The name is empty"
+
+    def __init__(self, word: str, field: str) -> None:
+        super().__init__(f"The '{field}' of a new {word} is empty. Send a name of at least one character.")
+
+
 class FieldNotChangeable(errors.Malformed):
     """The update mask holds a field that cannot be changed."""
 

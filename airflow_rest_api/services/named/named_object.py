@@ -18,6 +18,7 @@ from airflow_rest_api.services.named.named_errors import (
     CreationDenied,
     FieldNotChangeable,
     NameDiffers,
+    NameMissing,
     NothingToReplace,
     TeamsAreOff,
     UnknownTeam,
@@ -173,7 +174,9 @@ def _locked(noun: Noun[Model], session: Session, name: str) -> Model | None:
 
 
 def added(noun: Noun[Model], session: Session, body: Fields) -> Model:
-    """Make an object of a body and store it."""
+    """Make an object of a body and store it; raises `NameMissing`."""
+    if not body[noun.name_field]:
+        raise NameMissing(noun.word, noun.name_field)
     require_team(session, body)
     made = noun.make(body)
     session.add(made)

@@ -184,6 +184,11 @@ MANY = (
     bulk(action("delete", "six_{side}", NONE, action_on_non_existence="skip")),
     get("/connections/six_{side}"),
     bulk(action("delete", "seven_{side}"), action("create", body_of("nine_{side}")), action("delete", NONE)),
+    *(
+        bulk(action("delete", "nine_{side}", name, action_on_non_existence=policy))
+        for policy in ("fail", "skip")
+        for name in ("", "x" * 300, "a b")
+    ),
     *(bulk(action("create", body), role="admin") for body in BODIES.values()),
     *(bulk(action("update", body), role="admin") for body in BODIES.values()),
     bulk(action("create", body_of(ONE), action_on_existence="perhaps")),

@@ -167,6 +167,15 @@ def in_bulk() -> Iterator[SharedCall]:
         yield bulk(action("update", pool("no_{side}", **whole), pool(second, **whole), **options))
         yield call("GET", f"/pools/{second}")
         yield bulk(action("delete", "no_{side}", f"{policy}_{{side}}", **options), note=f"deleting, {policy}")
+    for policy in ("skip", "fail"):
+        options = {"action_on_non_existence": policy}
+        yield bulk(
+            action("update", pool("", **whole), pool(second, **whole), **options), note=f"no name, {policy}"
+        )
+        for name in ("", "x" * 300):
+            yield bulk(
+                action("delete", name, f"{policy}_{{side}}", **options), note=f"{name[:3]!r}, {policy}"
+            )
     yield bulk(action("update", pool(first, **whole), update_mask=["slots", "name"]))
     yield bulk(action("update", pool(first, slots=6)), note="an update without include_deferred")
     yield bulk(

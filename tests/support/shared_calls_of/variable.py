@@ -122,6 +122,16 @@ def _bulk() -> list[SharedCall]:
             + create(named(one))["actions"]
             + delete("missing_{side}")["actions"]
         },
+        create(named(one), named(other), named(third), action_on_existence="skip"),
+        *(
+            make(*entities, action_on_non_existence=policy)
+            for policy in ("skip", "fail")
+            for make, entities in (
+                (delete, (one, "x" * 300)),
+                (delete, (other, "")),
+                (update, (named("", "1"), named(third, "2"))),
+            )
+        ),
         # Malformed.
         *({}, {"actions": None}, {"actions": [{"action": "update"}]}, {"actions": [], "more": 1}),
         *(create("a text"), create({"key": "a"}), update(named("a"), action_on_non_existence="overwrite")),
