@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,6 +61,17 @@ def settings(home: Path, database_url: str | None = None) -> dict[str, str]:
         "AIRFLOW__LOGGING__UVICORN_LOGGING_LEVEL": "WARNING",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__REST_API__UPLOAD_ROOTS": f"files={home}/files",
+    }
+
+
+def own_dags(home: Path) -> dict[str, str]:
+    """Copy the DAG files into a home, and return the settings of an Airflow that may change and delete them."""
+    folder = home / "dags"
+    shutil.copytree(DAGS, folder, dirs_exist_ok=True)
+    bundles = [local_bundle(DRAFTS, home / DRAFTS), local_bundle("dags-folder", folder)]
+    return {
+        "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
     }
 
 
