@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime, timezone
+from unittest import mock
 
 import pytest
+
+from tests.conftest import application, in_process
+from tests.support import clients
 
 pytestmark = pytest.mark.usefixtures("restored_database")
 
@@ -113,6 +118,16 @@ def test_rendered_fields(rest, scenario):
     path = f"{scenario.example.path}/taskInstances/runme_0"
     for response in (rest.get(f"{path}/renderedFields"), rest.get(path)):
         assert (response.status_code, SENT in response.text) == (200, True), response.text
+
+
+@pytest.mark.in_process
+def test_fields_are_rendered_with_a_configuration_beyond_64_bits(run, token):
+    with mock.patch.dict(os.environ, {"AIRFLOW__REST_API__TEST_ENABLED": "True"}):
+        built = application()
+    with in_process(built) as http:
+        rest = clients.Client(http, clients.REST, token)
+        response = rest.get(f"{run.path}/taskInstances/first/renderedFields")
+    assert (response.status_code, response.json().get("source")) == (200, "live"), response.text
 
 
 def test_a_dag_without_the_path_of_its_file(rest, old):

@@ -43,7 +43,8 @@ class Child:
         self._output = output
         self._own = own
         self._place = place.find(order)
-        self._kept = Kept(self._place.context)
+        self._conf = self._place.context.dag_run.conf
+        self._kept = Kept(tasks.without_conf(self._place.context))
         self._client = Client(self._kept)
         self._notes = tasks.Notes(tempfile.TemporaryFile())  # noqa: SIM115 (closed with the process)
 
@@ -51,7 +52,7 @@ class Child:
         """Run the task to its end, through all that it is deferred for."""
         begin = time.monotonic()
         while True:
-            process = self._fork(tasks.run(self._order["params"], self._notes))
+            process = self._fork(tasks.run(self._order["params"], self._conf, self._notes))
             state: str | None = _state(process)
             code = process._exit_code
             if state == _DEFERRED:
@@ -63,13 +64,13 @@ class Child:
 
     def render(self) -> Json:
         """Render the fields of the task."""
-        self._fork(tasks.render(self._notes))
-        return {"fields": self._kept.fields, **self._notes.read()}
+        self._fork(tasks.render(self._conf, self._notes))
+        return self._notes.read()
 
     def _resumed(self) -> str | None:
         """Wait for the trigger; return how the task ended with it, None where it is to go on."""
         deferred, self._kept.deferred = self._kept.deferred, None
-        process = self._fork(tasks.await_trigger(deferred, self._notes))
+        process = self._fork(tasks.await_trigger(deferred, self._conf, self._notes))
         if process._exit_code != 0:
             return _FAILED
         noted = self._notes.read()

@@ -29,10 +29,9 @@ _OK = OKResponse(ok=True)
 
 @dataclass
 class Kept:
-    """What would have been stored: the fields that were rendered, where the task is to go on, what it returned."""
+    """What would have been stored: where the task is to go on, and what it returned."""
 
     context: TIRunContext
-    fields: dict[str, Any] | None = None
     deferred: Any = None
     xcoms: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     store: dict[str, Any] = field(default_factory=dict)
@@ -53,15 +52,11 @@ class _TaskInstances(sdk.TaskInstanceOperations):
     def defer(self, _: Any, msg: Any) -> None:
         self.kept.deferred = msg
 
-    def set_rtif(self, _: Any, body: Any) -> OKResponse:
-        self.kept.fields = body
-        return _OK
-
     def _nothing(self, *_: Any, **__: Any) -> OKResponse:
         return _OK
 
     finish = retry = succeed = await_input = reschedule = heartbeat = skip_downstream_tasks = _nothing
-    set_rendered_map_index = _nothing
+    set_rtif = set_rendered_map_index = _nothing
 
     def validate_inlets_and_outlets(self, _: Any) -> InactiveAssetsResponse:
         return InactiveAssetsResponse(inactive_assets=[])

@@ -14,7 +14,7 @@ from airflow.sdk._shared.module_loading import import_string
 from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsing_context_manager
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import CommsDecoder, SetRenderedFields, ToSupervisor, ToTask
+from airflow.sdk.execution_time.comms import CommsDecoder, ToSupervisor, ToTask
 from airflow.sdk.serde import deserialize, serialize
 
 from airflow_rest_api.sandbox.child import kernel
@@ -58,15 +58,16 @@ def in_fork(target: Target, closed: tuple[int, ...]) -> Target:
     return work
 
 
-def run(params: Mapping[str, Any], notes: Notes) -> Target:
-    """Run the task as a worker does, with further params."""
+def run(params: Mapping[str, Any], conf: Any, notes: Notes) -> Target:
+    """Run the task as a worker does, with further params; ``conf`` is that of the run."""
 
     def target() -> None:
         known = task_runner.parse
 
-        def parse(*given: Any) -> Any:
+        def parse(details: Any, *given: Any) -> Any:
+            _restore(conf, details)
             try:
-                instance = known(*given)
+                instance = known(details, *given)
             except SystemExit:
                 notes.write(fault=NOT_FOUND)
                 raise
@@ -79,6 +80,19 @@ def run(params: Mapping[str, Any], notes: Notes) -> Target:
     return target
 
 
+def without_conf(context: Any) -> Any:
+    """Return a copy of a task's context without the `conf` of its run.
+
+    Airflow's supervisor sends the context to the task as MessagePack, which has no integers beyond 64 bits. The fork
+    has the `conf` in its memory instead.
+    """
+    return context.model_copy(update={"dag_run": context.dag_run.model_copy(update={"conf": {}})})
+
+
+def _restore(conf: Any, details: Any) -> None:
+    details.ti_context.dag_run.conf = conf
+
+
 def _add(params: Mapping[str, Any], task: Any) -> None:
     if params:
         task.params.update(params)
@@ -86,12 +100,12 @@ def _add(params: Mapping[str, Any], task: Any) -> None:
         task.params.validate()
 
 
-def render(notes: Notes) -> Target:
-    """Render the fields of the task as a worker does before it runs it, and go no further."""
+def render(conf: Any, notes: Notes) -> Target:
+    """Render the fields of the task as a worker does before it runs it, note them, and go no further."""
 
     def target() -> None:
         try:
-            instance = _parsed()
+            instance = _parsed(conf)
         except SystemExit:
             notes.write(fault=NOT_FOUND)
             raise
@@ -100,7 +114,7 @@ def render(notes: Notes) -> Target:
         except Exception as fault:
             notes.write(fault=NOT_RENDERED, type=type(fault).__name__, sentence=str(fault))
             raise
-        task_runner.SUPERVISOR_COMMS.send(SetRenderedFields(rendered_fields=fields))
+        notes.write(fields=fields)
 
     return target
 
@@ -113,11 +127,11 @@ def _rendered(instance: Any) -> dict[str, Any]:
     return dict(task_runner._serialize_rendered_fields(instance.task))
 
 
-def await_trigger(deferred: Any, notes: Notes) -> Target:
+def await_trigger(deferred: Any, conf: Any, notes: Notes) -> Target:
     """Wait for the trigger that a task was deferred for, which a triggerer would do."""
 
     def target() -> None:
-        _parsed()
+        _parsed(conf)
         given: Any = deserialize(deferred.trigger_kwargs)
         trigger = import_string(deferred.classpath)(**given)
         event = asyncio.run(_first(trigger))
@@ -132,10 +146,11 @@ async def _first(trigger: Any) -> Any:
     return await anext(trigger.run(), None)
 
 
-def _parsed() -> Any:
+def _parsed(conf: Any) -> Any:
     """Return the task's instance with the task of its file; who is impersonated to run it, is not needed for less."""
     task_runner.SUPERVISOR_COMMS = CommsDecoder[ToTask, ToSupervisor](log=task_runner.log)
     details = task_runner.get_startup_details()
+    _restore(conf, details)
     with _airflow_parsing_context_manager(dag_id=details.ti.dag_id, task_id=details.ti.task_id):
         instance = task_runner.parse(details, task_runner.log)
     bundle = instance.bundle_instance
