@@ -24,7 +24,7 @@ def test_generated_requests_keep_the_contract(tmp_path, pytestconfig, contract, 
     if pytestconfig.getoption("--service-url"):
         pytest.skip("starts a server of its own")
     result = fuzzing.run(cases, tmp_path, *extra, contract=contract)
-    assert result.returncode == 0, result.stdout[-8000:] + result.stderr[-2000:]
-    generated = re.search(r"(\d+) generated", result.stdout)
-    assert generated, result.stdout[-2000:]
+    assert not result.failures(), f"{result.report[-8000:]}\n{result.shares.table()}"
+    generated = re.search(r"(\d+) generated", result.report)
+    assert generated, result.report[-2000:]
     assert int(generated.group(1)) >= least

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import schemathesis
 
+from tests.support import fuzz_record
+
+fuzz_record.register()
+
 # These wait until runs or tasks have ended, which nobody runs on this server.
 WAITS = {"run", "backfill", "test"}
 NOWHERE = "no_such_dag"

@@ -27,6 +27,10 @@ COMMANDS = {
 TWO_WORKERS = [*COMMANDS["standalone"]]
 TWO_WORKERS[TWO_WORKERS.index("--workers") + 1] = "2"
 _DYING = ["python", "-m", "tests.support.dying"]
+OTHER_COMMANDS = {
+    "two workers": TWO_WORKERS,
+    "resting": ["python", "-m", "tests.support.resting_components", *COMMANDS["standalone"][1:]],
+}
 FAULTY_COMMANDS = {
     f"dying when {moment}": [*_DYING, moment, *COMMANDS["standalone"][1:]] for moment in dying.MOMENTS
 }
@@ -52,7 +56,7 @@ def running(way: str, home: Path, **settings: str) -> Iterator[Server]:
     if not (home / "airflow.db").exists():
         template.copy_to(home)
     port, log = processes.free_port(), home / f"{way}.log"
-    program, *arguments = {**COMMANDS, **FAULTY_COMMANDS, "two workers": TWO_WORKERS}[way]
+    program, *arguments = {**COMMANDS, **FAULTY_COMMANDS, **OTHER_COMMANDS}[way]
     server = processes.start([str(PROGRAMS / program), *arguments, str(port)], log, env=variables)
     try:
         url = f"http://127.0.0.1:{port}"
