@@ -19,13 +19,16 @@ from unittest import mock
 
 import httpx
 
+from airflow_rest_api.services.deployments.archive import MOST_ENTRIES
 from tests.faults.hostile_names import SECRET, STOLEN, cage, names, seen
 from tests.support import clients, deployments, environment
 
 MODULE = b"# airflow dag\n"
 TAR_TYPES = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE, b"S")
 ZIP_MODES = (0o100644, 0o120777, 0o010644, 0o040755, 0)
-BOMB = bytes(11 << 20)
+# Of the archives' limit in this service; ten times as much may come out of one.
+LIMIT_KIB = 1024
+BOMB = bytes((10 * LIMIT_KIB + 1) << 10)
 
 
 @contextmanager
@@ -41,7 +44,11 @@ def service(root: Path, temporary: Path) -> Iterator[clients.Client]:
         return made[-1]
 
     bundles = json.dumps([environment.local_bundle("caged", root)])
-    configured = mock.patch.dict(os.environ, {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles})
+    settings = {
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles,
+        "AIRFLOW__REST_API__MAX_ARCHIVE_KIB": str(LIMIT_KIB),
+    }
+    configured = mock.patch.dict(os.environ, settings)
     caged = mock.patch.object(tempfile, "tempdir", str(temporary))
     with configured, caged, mock.patch.object(sandboxes, "of_installation", sandbox):
         try:
@@ -145,7 +152,7 @@ def _twice(_: str, chance: random.Random, __: Path) -> bytes:
 def _bomb(_: str, chance: random.Random, __: Path) -> bytes:
     if chance.random() < 0.5:
         return _zip(("dag.py", MODULE, 0o100644), ("zeros.bin", BOMB, 0o100644))
-    return _tar(*((f"{number}.py", b"", tarfile.REGTYPE, "") for number in range(1001)))
+    return _tar(*((f"{number}.py", b"", tarfile.REGTYPE, "") for number in range(MOST_ENTRIES + 1)))
 
 
 def _damaged(name: str, chance: random.Random, outside: Path) -> bytes:
