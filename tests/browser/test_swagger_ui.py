@@ -17,6 +17,9 @@ from tests.support.fuzzing import login
 
 HEADER_TOKEN = "token-of-the-page"
 OLD_CALLS = "Calls of the old plugins"
+# A page may take long on a busy machine.
+MILLISECONDS = 30_000
+expect.set_options(timeout=MILLISECONDS)
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
     "--no-sandbox",
@@ -66,7 +69,7 @@ class Visit:
 def visit(browser: Browser, server: servers.Server) -> Iterator[Visit]:
     context = browser.new_context()
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(MILLISECONDS)
     visit = Visit(page)
     page.goto(f"{server.url}/rest_api/")
     expect(page.locator(".opblock-tag").first).to_be_visible()
