@@ -1,4 +1,4 @@
-"""What a record holds: requests, and what came back, in lines of JSON."""
+"""What a record holds: requests with their outcomes, in lines of JSON."""
 
 from __future__ import annotations
 
