@@ -78,9 +78,13 @@ class _Address:
         )
 
     def has_literal_beside(self, other: _Address, position: int) -> bool:
-        """Return whether this path has a literal where ``other``, which begins in the same way, has a value."""
+        """Return whether this path can be read, and has a literal where ``other``, which begins alike, has a value.
+
+        Next to `/backfills/dry_run`, which is only posted to, `/backfills/one` is a malformed id, as in `/api/v2`.
+        """
         return (
-            position < len(self.literals)
+            "GET" in self.operations
+            and position < len(self.literals)
             and self.literals[position] is not None
             and self.literals[:position] == other.literals[:position]
         )

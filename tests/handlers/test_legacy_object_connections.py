@@ -205,7 +205,7 @@ class TestConnections:
             ({"conn_uri": f"pg://h?a={'[' * 50_000}"}, "It is no URI of a connection."),
             ({"conn_uri": "://h"}, "It has no `conn_type`."),
             ({"conn_type": "t" * 501}, "The conn_type has more than 500 characters."),
-            ({"conn_type": "http", "conn_id": "a/b"}, "The id may have 1 to 200 letters"),
+            ({"conn_type": "http", "conn_id": "a/b"}, "The connection id 'a/b' is not allowed"),
             ({"conn_type": "http", "conn_extra": "{'a': 1}"}, "JSON object"),
             ({"conn_uri": "pg://u:***@h"}, MASK),
             ({"conn_type": "http", "conn_extra": '{"token": "***"}'}, MASK),

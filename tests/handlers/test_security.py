@@ -79,7 +79,11 @@ class TestRefreshToken:
         assert second.status_code == 200
         assert second.json().keys() == first.keys()
 
-    @pytest.mark.parametrize("authorization", ["Basic b3A6b3A=", "Bearer", "Bearer "])
+    @pytest.mark.parametrize(
+        "authorization",
+        # httpx sends no trailing space to a server.
+        ["Basic b3A6b3A=", "Bearer", pytest.param("Bearer ", marks=pytest.mark.in_process)],
+    )
     def test_another_authorization_is_refused(self, rest, authorization):
         response = rest.post("/security/refresh", role=None, headers={"Authorization": authorization})
         assert response.status_code == 401
