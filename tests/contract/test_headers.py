@@ -10,6 +10,7 @@ from tests.support.headers import wrong
 
 # What stands before the base paths of the contracts.
 ROOTS = {"openapi.yaml": "/rest_api", "legacy.yaml": "/rest_api", "legacy_security.yaml": "/api/v1"}
+SWITCHED_ON = "upload_roots"
 ORIGIN = {"Origin": "https://elsewhere.example"}
 
 
@@ -34,9 +35,16 @@ def refusals(rest, operation, address, nowhere, token):
     if not operation.anonymous:
         yield 401, ask(operation.method, address, headers=ORIGIN)
         yield 401, ask(operation.method, address, headers={**ORIGIN, "Authorization": "Bearer no.such.token"})
-    yield 400, ask(operation.method, address, headers={**ORIGIN, **bearer}, params={"no_such_parameter": 1})
+    malformed = ask(operation.method, address, headers={**ORIGIN, **bearer}, params={"no_such_parameter": 1})
+    yield 403 if is_switched_off(operation) else 400, malformed
     yield 405, ask("BREW", address, headers={**ORIGIN, **bearer})
     yield 404, ask(operation.method, nowhere, headers={**ORIGIN, **bearer})
+
+
+def is_switched_off(operation):
+    """Whether no caller may use the operation with the settings of the tests: it is denied, however malformed."""
+    rules = operation.definition["x-airflow-access"]
+    return any(rule.get("switch", SWITCHED_ON) != SWITCHED_ON for rule in rules if "when" not in rule)
 
 
 @pytest.mark.parametrize(("operation", "address", "nowhere"), list(every_call("openapi.yaml")))
