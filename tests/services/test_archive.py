@@ -122,9 +122,49 @@ def test_a_size_that_is_announced_is_not_believed():
         unpacked(bytes(data.replace(size, (10).to_bytes(4, "little"))))
 
 
-def test_a_header_that_is_a_bomb_is_refused():
-    with pytest.raises(ArchiveRefused):
+def with_header(content, kind=tarfile.XHDTYPE):
+    """A tar file whose first entry is an extended header with this content, before `dag.py`."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w:gz") as packed:
+        header = tarfile.TarInfo("././@PaxHeader")
+        header.type, header.size = kind, len(content)
+        # `addfile` copies no content for a type that it does not know, so that it is written as a file of its own.
+        packed.fileobj.write(header.tobuf())
+        packed.fileobj.write(content + b"\0" * (-len(content) % tarfile.BLOCKSIZE))
+        packed.addfile(tarfile.TarInfo("dag.py"))
+    return raw.getvalue()
+
+
+BROKEN = "broken or not complete"
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE])
+def test_a_header_on_which_tarfile_would_work_for_hours_is_refused(kind):
+    assert unpacked(with_header(b"17 comment=words\n", kind)) == {"dag.py": b""}
+    for content in (
+        b"0" * (MOST * 8),
+        b"2 " * (MOST * 4),
+        b"1" * 300 + b" comment=\n",
+        b"311 comment=" + b"0" * 298 + b"\n",
+        b"11 comment=",
+        b"12 comment:\n",
+        b"99 comment=\n",
+        b"70010 comment=" + b"x" * 69_995 + b"\n",
+    ):
+        with pytest.raises(ArchiveRefused, match=BROKEN):
+            unpacked(with_header(content, kind))
+    with pytest.raises(ArchiveRefused, match=BROKEN):
         unpacked(tarred({"dag.py": b""}, pax_headers={"comment": "0" * (MOST * 8)}))
+
+
+def test_long_names_of_other_alphabets_are_in_plain_headers():
+    name = "/".join(["größe" * 20] * 5) + ".py"
+    assert unpacked(tarred({name: b"x"}, pax_headers={"mtime": "1770000000.123456789"})) == {name: b"x"}
+
+
+def test_a_content_that_looks_like_a_header_is_not_taken_for_one():
+    files = {"numbers.csv": b"1234567890" * 100_000, "x.txt": b"x" * 5000}
+    assert unpacked(tarred(files)) == files
 
 
 @PACKERS

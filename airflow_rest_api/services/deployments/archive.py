@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import IO, BinaryIO
 
 from airflow_rest_api.services import errors
+from airflow_rest_api.services.deployments import tar_headers
 from airflow_rest_api.services.files import confined
 
 MOST_ENTRIES = 10_000
@@ -195,6 +196,7 @@ def _require_plain_zip(entry: zipfile.ZipInfo) -> None:
 def _tar(file: BinaryIO, most_bytes: int) -> Iterator[tuple[str, bytes]]:
     budget = _Budget(most_bytes)
     data = _unzipped(file, most_bytes)
+    tar_headers.require_harmless(data)
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
         for number, entry in enumerate(archive, 1):
             _counted(number)
