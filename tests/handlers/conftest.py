@@ -1,4 +1,4 @@
-"""What the tests of handlers share: twins, files, an Airflow that parses, DAGs to select from, old calls and rights."""
+"""Fixtures of the tests of operations: twins, files, an Airflow that parses, DAGs to select from, permissions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 
 from tests.conftest import application, in_process
 from tests.support import clients, deployments, listening, parser, processor, template
-from tests.support.old_objects import DOOR, enveloped
 from tests.support.processor import source
 from tests.support.twins import assert_alike
 
@@ -139,25 +138,6 @@ def able(token) -> Iterator[clients.Client]:
 def dag_id() -> str:
     """The id of a DAG that nobody knows."""
     return f"trial_{uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def said(old):
-    """`said("variables", {...})`: what a call that was carried out printed, as (stdout, stderr)."""
-
-    def ask(name, query=None, **more):
-        output = enveloped(old(DOOR, name, query, **more), 200, "OK")["output"]
-        assert output["stdin"] == ""
-        return output["stdout"], output["stderr"]
-
-    return ask
-
-
-@pytest.fixture
-def refused(old):
-    """`refused("variables", {...}, role="viewer")`: the sentence of a call that was denied."""
-
-    return lambda name, query=None, **more: enveloped(old(DOOR, name, query, **more), 403, "ERROR")["output"]
 
 
 @pytest.fixture

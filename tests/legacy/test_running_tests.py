@@ -16,7 +16,7 @@ from tests.conftest import application, in_process
 from tests.support import old_calls
 from tests.support.old_running import meanwhile, printed, refused, until
 
-pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
+pytestmark = [pytest.mark.slow, pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
 
 TESTED = {"dag_id": "etl", "task_id": "load.orders", "execution_date": "2026-03-01"}
 
