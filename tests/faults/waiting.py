@@ -56,13 +56,11 @@ def run(full: bool) -> dict[str, object]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     folder = tempfile.TemporaryDirectory(prefix="airflow-waiting-")
     with folder as home, servers.running("standalone", Path(home)) as server, api(server.url) as call:
-        # Among other tests the slowest of some hundred requests tell of those tests: the quick form takes the median.
-        share = 0.99 if full else 0.5
-        return asyncio.run(measured(server.url, call, waiters, number, share))
+        return asyncio.run(measured(server.url, call, waiters, number, full=full))
 
 
 async def measured(
-    url: str, call: Callable[..., httpx.Response], waiters: int, number: int, share: float
+    url: str, call: Callable[..., httpx.Response], waiters: int, number: int, *, full: bool
 ) -> dict[str, object]:
     token = call("GET", "/rest_api/v1/version").request.headers["Authorization"]
     run_ids = [call("POST", RUNS, json=NOW).json()["dag_run_id"] for _ in range(number)]
@@ -71,7 +69,7 @@ async def measured(
     before = process.memory_info().rss
     crowd = [Waiter(run_ids[index % number]) for index in range(waiters)]
     tasks = [asyncio.ensure_future(one.wait(address, token, 60)) for one in crowd]
-    await asyncio.sleep(8)
+    await asyncio.sleep(8 if full else 2)
     assert not any(task.done() for task in tasks), "somebody was answered before the end"
     growth = (process.memory_info().rss - before) / 2**20
     busy = await asyncio.to_thread(latencies, call)
@@ -79,16 +77,19 @@ async def measured(
     await asyncio.gather(*tasks)
     lags = [one.answered - ended[one.run_id] for one in crowd]
     assert {one.state for one in crowd} == {"success"}
-    figures = judged(quantile(idle, share), quantile(busy, share), growth, lags)
-    return {"other requests are compared by": f"p{share * 100:.0f}", **figures}
+    return judged(quantile(idle, 0.99), quantile(busy, 0.99), growth, lags, is_timed=full)
 
 
-def judged(quiet: float, crowded: float, growth: float, lags: list[float]) -> dict[str, object]:
-    assert max(lags) <= MOST_LAG_SECONDS, f"the slowest answer came {max(lags):.2f} s after the end"
+def judged(
+    quiet: float, crowded: float, growth: float, lags: list[float], *, is_timed: bool = True
+) -> dict[str, object]:
+    """Compare what was seen with the target; times only where nothing else runs on the machine (`is_timed`)."""
     assert growth < MOST_GROWTH_MIB, f"{growth:.0f} MiB"
-    assert crowded < max(MOST_SLOWDOWN * quiet, quiet + NOISE_SECONDS), (
-        f"others take {crowded:.4f} s, idle {quiet:.4f} s"
-    )
+    if is_timed:
+        assert max(lags) <= MOST_LAG_SECONDS, f"the slowest answer came {max(lags):.2f} s after the end"
+        assert crowded < max(MOST_SLOWDOWN * quiet, quiet + NOISE_SECONDS), (
+            f"others take {crowded:.4f} s, idle {quiet:.4f} s"
+        )
     return {
         "waiters": len(lags),
         "other requests, idle": f"{quiet * 1000:.1f} ms",
