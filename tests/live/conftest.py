@@ -13,10 +13,11 @@ DATABASES = ("sqlite", "postgres")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test on both databases, those of one database on one worker of pytest-xdist."""
+    """Run each test on both databases, or on those that its module names; one worker has all tests of a database."""
     if "live" in metafunc.fixturenames:
+        names = getattr(metafunc.module, "DATABASES", DATABASES)
         params = [
-            pytest.param(name, marks=pytest.mark.xdist_group(f"live-{name}"), id=name) for name in DATABASES
+            pytest.param(name, marks=pytest.mark.xdist_group(f"live-{name}"), id=name) for name in names
         ]
         metafunc.parametrize("live", params, indirect=True, scope="package")
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support import clients
 
+# Nothing here depends on the locks of the database.
+DATABASES = ("sqlite",)
 pytestmark = pytest.mark.timeout(240)
 LINES = {"Accept": "application/x-ndjson"}
 

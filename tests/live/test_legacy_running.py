@@ -7,6 +7,8 @@ import pytest
 from tests.support import clients
 from tests.support.old_calls import OldCalls
 
+# Nothing here depends on the locks of the database.
+DATABASES = ("sqlite",)
 pytestmark = pytest.mark.timeout(240)
 
 DONE = "Backfill done. Exiting."
@@ -39,8 +41,6 @@ def test_a_task_runs_to_its_end_and_not_again(live, printed):
 
 
 def test_a_task_is_tested_to_its_end(live, printed):
-    if live.is_on_postgres:
-        pytest.skip("shown on SQLite")
     place = {"task_id": "succeed", "dag_id": "trials", "execution_date": "2026-03-01"}
     stdout, stderr = printed("test", **place, task_params='{"limit": 5}')
     assert ("limit is 5" in stdout, stderr) == (True, "")
@@ -58,9 +58,6 @@ def test_a_backfill_ends_with_what_failed_and_another_one_may_follow(live, print
     (*_, name) = stderr.splitlines()
     task = "backfilled_by_command.fail_at_first_on_even_days"
     assert name == f"<TaskInstance: {task} 2026-04-02T00:00:00+00:00 [failed]>"
-    if live.is_on_postgres:
-        # It takes the scheduler half a minute to notice the end; that is shown once.
-        return
     # An even day, at which the task would fail.
     stdout, stderr = printed("backfill", **place, start_date="2026-04-04", mark_success="on")
     assert (stdout.splitlines(), stderr) == ([told.format(1, 0), DONE], "")

@@ -9,6 +9,8 @@ import pytest
 from tests.support import clients
 from tests.support.old_calls import OldCalls
 
+# Nothing here depends on the locks of the database.
+DATABASES = ("sqlite",)
 pytestmark = pytest.mark.timeout(240)
 
 DAG = "trials_rendered"

@@ -18,6 +18,8 @@ from benchmark import processes
 from tests.support import clients, servers
 
 CALM, ROUGH = "trials", "trials_rough"
+# Nothing here depends on the locks of the database.
+DATABASES = ("sqlite",)
 pytestmark = pytest.mark.timeout(240)
 
 DAG = f"/dags/{CALM}"
@@ -35,13 +37,6 @@ def run_id(live):
     run_id = live.trigger(CALM, logical_date="2026-01-05T00:00:00Z", conf={"limit": 7})
     assert live.until(CALM, run_id, seconds=120)["state"] == "success"
     return run_id
-
-
-@pytest.fixture
-def on_sqlite(live):
-    """What has nothing to do with the database is shown on one of the two."""
-    if live.home.name != "sqlite":
-        pytest.skip("shown on SQLite")
 
 
 @pytest.fixture
@@ -105,7 +100,6 @@ class TestTheOutcome:
         assert "resumed kept at 20" in resumed["log"]
         assert resumed["result"]["seconds"] > 1
 
-    @pytest.mark.usefixtures("on_sqlite")
     def test_other_ends_are_told_as_they_are(self, live):
         expected = {
             "try_again": ("failed", "up_for_retry", 0, None),
@@ -146,7 +140,6 @@ class TestBounds:
         assert time.monotonic() - begin < 10
         assert sleepers(mark) == []
 
-    @pytest.mark.usefixtures("on_sqlite")
     def test_nothing_is_left_when_the_warden_itself_is_killed(self, live, mark):
         operation_id = begun(live, "sleep", task_params={"mark": mark})
         until(lambda: len(sleepers(mark)) == 2, 40)
@@ -158,7 +151,6 @@ class TestBounds:
         assert "the process for it failed" in found["error"]
         assert sleepers(mark) == []
 
-    @pytest.mark.usefixtures("on_sqlite")
     def test_two_run_at_once_the_others_wait_and_a_fifth_is_refused(self, live, mark):
         ids = [begun(live, "sleep", task_params={"mark": mark}) for _ in range(4)]
         try:
@@ -222,7 +214,6 @@ class TestRuns:
         assert "twice is 4" in doubled["log"]
         assert everything() == before
 
-    @pytest.mark.usefixtures("on_sqlite")
     def test_a_date_is_told_to_the_task_without_a_run_of_it(self, live):
         dated, mapped = both(
             live, begun(live, "downstream", logical_date="2026-02-03T00:00:00Z"), begun(live, "treble", 1)
