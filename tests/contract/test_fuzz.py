@@ -8,15 +8,19 @@ import pytest
 
 from tests.support import fuzzing
 
-# A POST of an old call takes what a GET takes, and a form besides; `scripts/fuzz` has all phases.
-OF_OLD_CALLS = ["--include-method", "POST", "--phases", "examples,fuzzing"]
+pytestmark = pytest.mark.slow
+
+# `scripts/fuzz` has all phases.
+QUICK = ["--phases", "examples,fuzzing"]
+# A POST of an old call takes what a GET takes, and a form besides.
+OF_OLD_CALLS = ["--include-method", "POST", *QUICK]
 
 
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     ("contract", "cases", "extra", "least"),
     [
-        pytest.param("openapi", 5, [], 1000, id="v1", marks=pytest.mark.xdist_group("fuzz")),
+        pytest.param("openapi", 10, QUICK, 1000, id="v1", marks=pytest.mark.xdist_group("fuzz")),
         pytest.param("legacy", 20, OF_OLD_CALLS, 400, id="old", marks=pytest.mark.xdist_group("fuzz-old")),
     ],
 )

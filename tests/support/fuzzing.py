@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tests.support import environment, servers
+from tests.support import environment, fuzz_examples, servers
 from tests.support.fuzz_shares import MOST_REJECTED, Shares
 
 # Each contract by its name below `/rest_api/v1/`, with what is checked of it.
@@ -65,7 +65,8 @@ def run(cases: int, home: Path, *extra: str, contract: str = "openapi") -> Run:
     """Run all checks, `cases` examples per operation and phase."""
     header_token = {"AIRFLOW__REST_API__HTTP_TOKEN": f"fuzz:admin:{HEADER_TOKEN}"}
     settings = {**FEATURES, **header_token, **environment.own_dags(home)}
-    with servers.running("resting", home, **settings) as server, _components_stopped(server.url):
+    started = servers.running("resting", home, is_covered=False, **settings)
+    with started as server, _components_stopped(server.url):
         record, spare = home / "responses.jsonl", home / "tokens"
         spare.write_text("\n".join(login(server.url) for _ in range(SPARE_TOKENS)))
         result = subprocess.run(
@@ -93,13 +94,16 @@ def run(cases: int, home: Path, *extra: str, contract: str = "openapi") -> Run:
 
 
 def _checked_contract(url: str, name: str, home: Path) -> Path:
-    """Write a contract that states all that the service checks, and return its path.
+    """Write a contract that states all that the service checks, with examples that succeed, and return its path.
 
     `x-constraints` become a part of their schemas: generators of clients must not see them, a fuzzer has to.
     """
-    document = httpx.get(f"{url}/rest_api/v1/{name}.json", timeout=60).json()
+    document = _constrained(httpx.get(f"{url}/rest_api/v1/{name}.json", timeout=60).json())
+    if name == "openapi":
+        with _client(url) as client:
+            fuzz_examples.put_into(document, fuzz_examples.prepare(client))
     path = home / f"{name}.json"
-    path.write_text(json.dumps(_constrained(document)))
+    path.write_text(json.dumps(document))
     return path
 
 
@@ -122,12 +126,16 @@ def login(url: str) -> str:
     return token
 
 
+def _client(url: str) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {login(url)}"}
+    return httpx.Client(base_url=f"{url}/rest_api/v1", headers=headers, timeout=60)
+
+
 @contextmanager
 def _components_stopped(url: str) -> Iterator[None]:
     """Stop in the end whatever components a generated request has started."""
     yield
-    headers = {"Authorization": f"Bearer {login(url)}"}
-    with httpx.Client(base_url=f"{url}/rest_api/v1", headers=headers, timeout=60) as client:
+    with _client(url) as client:
         for component in client.get("/components").json()["components"]:
             for process in component["processes"]:
                 query = {"instance": process["instance"]} if process["instance"] else {}
