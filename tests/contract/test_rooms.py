@@ -129,9 +129,12 @@ def open_to(where: str) -> list[str]:
     return rooms.get(where, [])
 
 
-@pytest.mark.parametrize("module", sorted(sources()))
+SOURCES = sources()
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
 def test_a_module_imports_only_what_its_room_may(module):
-    assert trespasses(module, sources()[module]) == []
+    assert trespasses(module, SOURCES[module]) == []
 
 
 @pytest.mark.parametrize(
