@@ -6,6 +6,7 @@ is collected, and nothing that is imported at the top of this module imports Air
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
@@ -65,21 +67,40 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(config.stash[HOME], ignore_errors=True)
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     reasons = {
         "in_process": "looks into the application's process",
         "postgres": "the server has its own database",
     }
     for item in items:
-        marked = [name for name in reasons if item.get_closest_marker(name)]
         if config.getoption("--service-url"):
-            for name in marked:
-                item.add_marker(pytest.mark.skip(reason=reasons[name]))
-        elif "postgres" in marked:
-            # One worker, one cluster.
-            item.add_marker(pytest.mark.xdist_group("postgres"))
+            for name, reason in reasons.items():
+                if item.get_closest_marker(name):
+                    item.add_marker(pytest.mark.skip(reason=reason))
+        else:
+            grouping.add_markers(item)
     grouping.keep_groups_together(config, items)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def contracts_validated_once() -> Iterator[None]:
+    """Validate each contract once per process.
+
+    Connexion takes more than a second to validate ours, whenever an application is created.
+    """
+    from connexion.spec import Specification
+
+    validate, valid = Specification._validate_spec.__func__, set()
+
+    def validate_once(cls: Any, document: dict[str, Any]) -> None:
+        digest = hash(json.dumps(document, sort_keys=True, default=str))
+        if digest not in valid:
+            validate(cls, document)
+            valid.add(digest)
+
+    with mock.patch.object(Specification, "_validate_spec", classmethod(validate_once)):
+        yield
 
 
 @pytest.fixture(scope="session")

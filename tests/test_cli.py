@@ -17,6 +17,8 @@ from airflow_rest_api.web import contract, server
 from tests.support import environment, template
 from tests.web import small
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(sys.executable).parent / "airflow-rest-api"
 
 

@@ -144,6 +144,7 @@ def test_long():
 """
 
 
+@pytest.mark.slow
 class TestGroups:
     def test_they_stay_on_one_worker_and_what_may_take_long_comes_before_the_rest(self, tmp_path):
         (tmp_path / "test_grouped.py").write_text(GROUPED)
@@ -160,3 +161,12 @@ class TestGroups:
         assert len(set(re.findall(r"\[(gw\d)\].*test_costly", result.stdout))) == 1, result.stdout
         singles = re.findall(r"\[gw\d\].*test_(short|long)", result.stdout)
         assert singles == ["long", *["short"] * 4], result.stdout
+
+
+def test_the_readme_names_every_module():
+    support = environment.ROOT / "tests" / "support"
+    rows = re.findall(
+        r"^\| (`.*`) \|", (support / "README.md").read_text().split("## Modules")[1], re.MULTILINE
+    )
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named == {path.stem for path in support.glob("*.py")} - {"__init__"}

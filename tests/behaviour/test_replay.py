@@ -28,6 +28,7 @@ def requests():
     return [*chosen, *collection.manuals()]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("restored_database")
 def test_an_unchanged_service_has_no_differences(home, requests, tmp_path):
     record = tmp_path / "record.jsonl"

@@ -14,6 +14,8 @@ from sqlalchemy.engine import Engine
 from airflow_rest_api.web import contract
 from tests.support import calls, clients, stored_values
 
+pytestmark = pytest.mark.slow
+
 OLD = "/rest_api/api"
 CONTRACTS = {clients.REST: contract.load("openapi.yaml"), OLD: contract.load("legacy.yaml")}
 OPERATIONS = [

@@ -84,6 +84,7 @@ def set_runs(states, seconds=None):
 
 
 class TestListBackfills:
+    @pytest.mark.slow
     def test_reads_refusals_and_pauses_are_those_of_airflow(self, rest, v2):
         shared_calls.assert_alike(shared.CALLS, rest, v2, normalise=shared.normalise)
 
@@ -119,6 +120,7 @@ class TestListBackfills:
 
 
 class TestCreateBackfill:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("sent", "before"),
         [

@@ -21,7 +21,7 @@ from airflow_rest_api.services.components import (
 from tests.conftest import application, in_process
 from tests.support import clients, environment
 
-pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
+pytestmark = [pytest.mark.slow, pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
 
 WORKERS = "/components/celery-worker/workers"
 # Eight threads are the first to need Celery, all at the same time.

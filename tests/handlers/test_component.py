@@ -29,7 +29,7 @@ from tests.support import clients, component_processes
 from tests.support.canaries import FERNET_KEY
 from tests.support.component_processes import add_job, beat
 
-pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
+pytestmark = [pytest.mark.slow, pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
 
 ENABLED = "scheduler,dag-processor,triggerer,api-server"
 START, STOP = "/components/triggerer/start", "/components/triggerer/stop"

@@ -23,7 +23,12 @@ from tests.support import clients, component_processes
 from tests.support.lines import Lines
 from tests.web import small
 
-pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database"), pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.in_process,
+    pytest.mark.usefixtures("restored_database"),
+    pytest.mark.timeout(120),
+]
 LOG, KEY = "/components/triggerer/log", ("triggerer", None)
 NDJSON = {"Accept": "application/x-ndjson"}
 SECRET = "the key/of+this ‘component’ 42"

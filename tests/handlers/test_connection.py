@@ -86,6 +86,7 @@ def made(rest):
 
 
 class TestParity:
+    @pytest.mark.slow
     def test_everything_is_answered_as_by_airflow(self, rest, v2):
         assert_alike(CALLS, rest, v2, normalise=told)
 

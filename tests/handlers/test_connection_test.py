@@ -17,7 +17,7 @@ from tests.support.shared_calls import SharedCall, assert_alike
 from tests.support.shared_calls_of.connection_test import CALLS
 from tests.support.sinks import sink
 
-pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
+pytestmark = [pytest.mark.slow, pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
 
 PATH = "/connections/test"
 # Of loopback as well, and allowed by the setting of `tester`.

@@ -11,6 +11,7 @@ from tests.support.twins import remains
 
 
 class TestClearDagRun:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "body",
         [

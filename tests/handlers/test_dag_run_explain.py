@@ -366,6 +366,7 @@ class TestGetDagRunExplained:
 
 
 @pytest.mark.in_process
+@pytest.mark.slow
 class TestLargeRuns:
     @pytest.fixture
     def run(self, alive, new_run, parse):

@@ -123,6 +123,7 @@ class TestGetDagRuns:
         ours, _ = parity("GET", "/dags/~/dagRuns", params={"limit": 3})
         assert (ours.json()["total_entries"] == 0) == (gone is None)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("params", FILTERS, ids=str)
     def test_every_filter_keeps_what_airflow_keeps(self, parity, params):
         parity("GET", "/dags/~/dagRuns", params=params)

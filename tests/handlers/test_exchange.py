@@ -338,6 +338,7 @@ def traded(metadata_database, home, revealing, tmp_path_factory):
 
 
 @pytest.mark.in_process
+@pytest.mark.slow
 class TestAirflowCli:
     def test_it_reads_our_files_and_has_the_same_objects(self, traded):
         _, (before, of_json, of_yaml, of_env, _) = traded

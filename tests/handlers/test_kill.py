@@ -14,7 +14,7 @@ from airflow_rest_api.services.database import write
 from airflow_rest_api.services.kills import killing
 from tests.support import task_process
 
-pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
+pytestmark = [pytest.mark.slow, pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
 
 IN_FLIGHT = {"first": "success", "second": "running", "third": None, "alone": "up_for_retry"}
 

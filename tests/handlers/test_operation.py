@@ -273,6 +273,7 @@ def at_work(rest, operation_id):
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 class TestWorkThatNobodyCarriesOn:
     LEASE = 3.0
 

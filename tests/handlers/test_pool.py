@@ -68,6 +68,7 @@ def statements() -> Iterator[list[str]]:
     event.remove(settings.engine, "before_cursor_execute", note)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("restored_database")
 class TestSharedCalls:
     def test_every_answer_and_every_refusal_is_airflows(self, rest, v2):

@@ -230,6 +230,7 @@ class TestReviewAccess:
             if entry["allowed"] == (status == 403) and not (entry["allowed"] and entry["depends_on_object"]):
                 yield operation.operation_id
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("role", [*environment.ROLES, "nobody"])
     @pytest.mark.usefixtures("restored_database")
     def test_the_answer_is_what_the_call_gets(self, rest, role):

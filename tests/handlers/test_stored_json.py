@@ -121,6 +121,7 @@ def test_rendered_fields(rest, scenario):
 
 
 @pytest.mark.in_process
+@pytest.mark.slow
 def test_fields_are_rendered_with_a_configuration_beyond_64_bits(run, token):
     with mock.patch.dict(os.environ, {"AIRFLOW__REST_API__TEST_ENABLED": "True"}):
         built = application()

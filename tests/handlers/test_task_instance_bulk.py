@@ -34,6 +34,7 @@ class TestBulkTaskInstances:
 
         return compare
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "wish",
         [
@@ -201,6 +202,7 @@ class TestBulkTaskInstances:
             # Airflow fails on a kind of action that it does not know (500).
             assert v2.patch(path, json=body).status_code == 422
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("make", [update, delete])
     @pytest.mark.parametrize("policy", ["skip", "fail"])
     @pytest.mark.parametrize(

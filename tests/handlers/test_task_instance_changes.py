@@ -43,6 +43,7 @@ def ordered(answer):
 
 
 class TestPatchTaskInstance:
+    @pytest.mark.slow
     @pytest.mark.parametrize("state", ["success", "failed", "skipped"])
     @pytest.mark.parametrize("task_id", ["first", "second", "third", "alone"])
     @pytest.mark.parametrize("run_state", ["running", "failed"])
@@ -59,6 +60,7 @@ class TestPatchTaskInstance:
         else:
             assert [entry["state"] for entry in answer.json()["task_instances"]] == [state]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("state", ["success", "skipped"])
     @pytest.mark.parametrize(
         "reach",

@@ -40,6 +40,7 @@ class TestPostClearTaskInstances:
 
         return compare
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("dry_run", [True, False])
     @pytest.mark.parametrize(
         "body",

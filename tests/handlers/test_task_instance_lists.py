@@ -68,6 +68,7 @@ class TestGetTaskInstances:
         ours, _ = parity("GET", f"/dags/{dag_id}/dagRuns/~/taskInstances")
         assert {instance["dag_id"] for instance in ours.json()["task_instances"]} == {dag_id}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("params", [*SHARED_FILTERS, *LIST_FILTERS], ids=name_of)
     def test_a_filter_leaves_what_airflow_leaves(self, parity, params):
         parity("GET", ALL, params={"limit": 100, **params})
@@ -96,6 +97,7 @@ class TestGetTaskInstances:
     def test_pages_are_cut_as_airflow_cuts_them(self, parity, limit, offset):
         parity("GET", ALL, params={"limit": limit, "offset": offset})
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "order", [None, "-map_index", "start_date", "-end_date", "state", "rendered_map_index", "-run_after"]
     )

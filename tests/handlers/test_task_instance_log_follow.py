@@ -24,7 +24,12 @@ from airflow_rest_api.web import following
 from tests.support.lines import Lines
 from tests.web import small
 
-pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database"), pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.in_process,
+    pytest.mark.usefixtures("restored_database"),
+    pytest.mark.timeout(120),
+]
 LINES = {"Accept": "application/x-ndjson"}
 
 

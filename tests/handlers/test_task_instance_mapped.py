@@ -14,6 +14,7 @@ class TestGetMappedTaskInstances:
         assert ours.json()["total_entries"] == {"double": 3, "say": 4}[task]
         assert list(ours.json()) == list(theirs.json())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("params", SHARED_FILTERS[::2], ids=name_of)
     def test_a_filter_leaves_what_airflow_leaves(self, parity, scenario, params):
         parity("GET", at(scenario.mapped_run, "say", "listMapped"), params=params)

@@ -190,6 +190,7 @@ class TestRunTaskInstance:
         for role, status in (("viewer", 403), ("nobody", 403), (None, 401), ("user", 200)):
             assert run_now(rest, run, "a", role=role).status_code == status
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("rule", [rule.value for rule in TriggerRule])
     def test_what_the_scheduler_would_end_is_refused_and_nothing_else(self, rest, new_run, rule, monkeypatch):
         """Airflow's own scheduling decides what it ends, with each state of one task before, or of both."""

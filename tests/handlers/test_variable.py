@@ -59,6 +59,7 @@ def value_of(key):
 
 
 class TestGetVariables:
+    @pytest.mark.slow
     def test_everything_is_answered_as_by_airflow(self, rest, v2, restored_database):
         assert_alike(CALLS, rest, v2, normalise=told)
 

@@ -1,4 +1,4 @@
-"""One fork server for all tests of the sandbox, on one worker: they look for what it has left behind."""
+"""One fork server for all tests of the sandbox."""
 
 from __future__ import annotations
 
@@ -10,15 +10,8 @@ import pytest
 from airflow_rest_api.sandbox.box import Sandbox
 from airflow_rest_api.sandbox.verdict import Verdict
 
-GROUP = "sandbox"
 # Of the sandbox for files that never end, and of the one for all others.
 BRIEF_SECONDS, SECONDS = 2.5, 25.0
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group(GROUP))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from airflow_rest_api.web import contract
 from tests.faults.audit import state
 from tests.support import calls
 
-pytestmark = pytest.mark.in_process
+pytestmark = [pytest.mark.slow, pytest.mark.in_process]
 
 DOCUMENT = contract.load()
 CHANGING = [one for one in contract.operations(DOCUMENT) if not one.read_only and "{dag_id}" in one.path]

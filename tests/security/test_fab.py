@@ -6,6 +6,8 @@ import pytest
 
 from tests.support import forged_tokens, under_manager
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support import under_manager
 
+pytestmark = pytest.mark.slow
+
 UNAVAILABLE = [503, "problem+json", "2"]
 OLD_UNAVAILABLE = [503, "json", "2"]
 GOOD = [200, "json", None]

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support import shared_calls_of, under_manager
 
+pytestmark = pytest.mark.slow
+
 NOUNS = sorted(module.name for module in pkgutil.iter_modules(shared_calls_of.__path__))
 
 

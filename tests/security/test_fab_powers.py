@@ -15,6 +15,8 @@ from tests.security.fab_powers import RESOURCES
 from tests.support import environment, template
 from tests.support.under_manager import MANAGERS
 
+pytestmark = pytest.mark.slow
+
 ALL = ["deploy", "files", "components", "test", "reveal"]
 
 

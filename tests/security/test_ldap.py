@@ -7,7 +7,7 @@ import pytest
 from tests.security import ldap_logins
 from tests.support import daemons, directory, under_manager
 
-pytestmark = pytest.mark.in_process
+pytestmark = [pytest.mark.slow, pytest.mark.in_process]
 CONFIGURATION = """
 from flask_appbuilder.const import AUTH_LDAP
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.canaries import Notebook, planted_word
 
-pytestmark = [pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
+pytestmark = [pytest.mark.slow, pytest.mark.in_process, pytest.mark.usefixtures("restored_database")]
 
 CONNECTION = "planted_connection"
 # Ten variables, six of them hidden by their keys and four by names inside of their values.

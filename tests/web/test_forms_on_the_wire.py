@@ -18,6 +18,8 @@ from tests.web import small
 from tests.web.small import Wire, operation
 from tests.web.test_forms import BOUNDARY, FORM, HEAD, KIB, MIB, WHOLE, form, part
 
+pytestmark = pytest.mark.slow
+
 POST = ["POST /rest_api/v1/things HTTP/1.1", "Host: test", f"Content-Type: {HEAD['content-type']}"]
 CHUNKED = [*POST, "Transfer-Encoding: chunked"]
 SOME = MIB + 5

@@ -10,6 +10,8 @@ import pytest
 
 from tests.web import small
 
+pytestmark = pytest.mark.slow
+
 CALLERS = 100
 
 

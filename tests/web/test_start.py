@@ -388,6 +388,7 @@ class TestNamesOfSettings:
         assert small.application(monkeypatch, PATHS, HANDLERS, deploy_enable="True") is not None
 
 
+@pytest.mark.slow
 class TestCommand:
     """The real `airflow-rest-api serve`: status 1, one line each, and no traceback."""
 

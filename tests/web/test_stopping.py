@@ -19,6 +19,8 @@ from tests.support.old_running import printed
 from tests.web import small
 from tests.web.small import operation
 
+pytestmark = pytest.mark.slow
+
 MARCH = datetime(2026, 3, 1, tzinfo=timezone.utc)
 POLLS = 10
 

@@ -190,6 +190,7 @@ class TestThePoller:
             build(paths, {"get_weather": small.empty})
 
 
+@pytest.mark.slow
 class TestServers:
     """On a real server: waiters hold no thread, and one whose client has gone is gone."""
 

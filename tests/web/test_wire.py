@@ -15,6 +15,8 @@ from tests.support.headers import wrong
 from tests.web import small
 from tests.web.small import Wire, operation, parameter
 
+pytestmark = pytest.mark.slow
+
 KIB = 1024
 POST = ["POST /rest_api/v1/things HTTP/1.1", "Host: test", "Content-Type: application/json"]
 CHUNKED = [*POST, "Transfer-Encoding: chunked"]

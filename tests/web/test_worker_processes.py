@@ -22,6 +22,8 @@ from tests.support.clients import Tokens
 from tests.web import small
 from tests.web.small import Wire
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def signals():
