@@ -32,7 +32,7 @@ class Transport:
 def server(tmp_path_factory, pytestconfig) -> Iterator[servers.Server]:
     if pytestconfig.getoption("--service-url"):
         pytest.skip("starts a server of its own")
-    with servers.running("standalone", tmp_path_factory.mktemp("client")) as server:
+    with servers.running("standalone", tmp_path_factory.mktemp("client"), is_covered=False) as server:
         yield server
 
 

@@ -49,7 +49,8 @@ def server(request, tmp_path_factory, pytestconfig) -> Iterator[servers.Server]:
     if pytestconfig.getoption("--service-url"):
         pytest.skip("starts servers of its own")
     token = {"AIRFLOW__REST_API__HTTP_TOKEN": f"page:admin:{HEADER_TOKEN}"}
-    with servers.running(request.param, tmp_path_factory.mktemp(request.param), **token) as server:
+    home = tmp_path_factory.mktemp(request.param)
+    with servers.running(request.param, home, is_covered=False, **token) as server:
         yield server
 
 

@@ -38,7 +38,10 @@ def over_a_kill(home: Path, settings: dict[str, str], *, has_key: bool) -> dict[
     with retries.dying(home, settings, "half_made") as call:
         before = held(call)
         retries.unanswered(call, BACKFILLS, json=FIVE_DAYS, headers=headers)
-    with servers.running("standalone", home, **settings) as server, retries.api(server.url) as call:
+    with (
+        servers.running("standalone", home, is_covered=False, **settings) as server,
+        retries.api(server.url) as call,
+    ):
         left = held(call)
         assert left == before, f"left behind: {left}, there were {before}"
         answer, _told = retries.settled(call, BACKFILLS, json=FIVE_DAYS, headers=headers)

@@ -48,7 +48,7 @@ def replicas(folder: Path) -> Iterator[list[httpx.Client]]:
 
 
 def _client(stack: ExitStack, home: Path, settings: dict[str, str]) -> httpx.Client:
-    server = stack.enter_context(servers.running("standalone", home, **settings))
+    server = stack.enter_context(servers.running("standalone", home, is_covered=False, **settings))
     client = stack.enter_context(httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS))
     credentials = {"username": "admin", "password": environment.password_of("admin")}
     token = client.post("/rest_api/v1/security/login", json=credentials).json()["access_token"]

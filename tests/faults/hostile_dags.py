@@ -40,7 +40,7 @@ def run(full: bool) -> dict[str, object]:
     """Have all hostile files checked (quick: those that end by themselves) while another client is served."""
     with tempfile.TemporaryDirectory(prefix="airflow-hostile-") as folder:
         settings = {"AIRFLOW__REST_API__DEPLOY_ENABLED": "True", "ANY_PASSWORD": MARK}
-        with servers.running("standalone", Path(folder), **settings) as server:
+        with servers.running("standalone", Path(folder), is_covered=False, **settings) as server:
             files = sources(server.home, process_of(server.url).pid, full=full)
             return told(*watched(server, files), files, is_timed=full)
 

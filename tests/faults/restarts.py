@@ -33,7 +33,7 @@ def run(full: bool) -> dict[str, object]:
     singly, together = ([_failed(after) for _ in range(number)] for after in (SINGLY, TOGETHER))
     home = Path(os.environ["AIRFLOW_HOME"])
     settings = {CONNECTION: os.environ[CONNECTION]}
-    with servers.running("mounted", home, **settings) as server, _api(server.url) as call:
+    with servers.running("mounted", home, is_covered=False, **settings) as server, _api(server.url) as call:
         one_by_one = _timed(lambda: _one_by_one(call, singly))
         at_once = _timed(lambda: _at_once(call, number))
         for made in (singly, together):

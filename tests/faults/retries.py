@@ -43,7 +43,10 @@ def on(settings: dict[str, str], *, full: bool) -> dict[str, object]:
     retries, conflicts = (500, 200) if full else (60, 40)
     with tempfile.TemporaryDirectory(prefix="airflow-retries-") as folder:
         home = Path(folder)
-        with servers.running("standalone", home, **settings) as server, api(server.url) as call:
+        with (
+            servers.running("standalone", home, is_covered=False, **settings) as server,
+            api(server.url) as call,
+        ):
             figures = {**one_effect(call, retries), **one_winner(call, conflicts)}
         for moment in ("committed", "claimed") if full else ("committed",):
             figures |= {
@@ -101,7 +104,7 @@ def over_a_kill(home: Path, settings: dict[str, str], moment: str) -> dict[str, 
     with dying(home, settings, moment) as call:
         before = runs(call)
         unanswered(call, RUNS, json=NOW, headers=headers)
-    with servers.running("standalone", home, **settings) as server, api(server.url) as call:
+    with servers.running("standalone", home, is_covered=False, **settings) as server, api(server.url) as call:
         answer, told = settled(call, RUNS, json=NOW, headers=headers)
         again = call("POST", RUNS, json=NOW, headers=headers)
         made = runs(call) - before
@@ -114,7 +117,10 @@ def over_a_kill(home: Path, settings: dict[str, str], moment: str) -> dict[str, 
 def dying(home: Path, settings: dict[str, str], moment: str) -> Iterator[Callable[..., httpx.Response]]:
     """`call` of a server that kills itself at this moment (`tests/support/dying.py`)."""
     paths = {**settings, "PYTHONPATH": f"{environment.ROOT}:{environment.ROOT / 'scripts'}"}
-    with servers.running(f"dying when {moment}", home, **paths) as server, api(server.url) as call:
+    with (
+        servers.running(f"dying when {moment}", home, is_covered=False, **paths) as server,
+        api(server.url) as call,
+    ):
         yield call
 
 

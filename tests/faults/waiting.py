@@ -55,7 +55,11 @@ def run(full: bool) -> dict[str, object]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     folder = tempfile.TemporaryDirectory(prefix="airflow-waiting-")
-    with folder as home, servers.running("standalone", Path(home)) as server, api(server.url) as call:
+    with (
+        folder as home,
+        servers.running("standalone", Path(home), is_covered=False) as server,
+        api(server.url) as call,
+    ):
         return asyncio.run(measured(server.url, call, waiters, number, full=full))
 
 

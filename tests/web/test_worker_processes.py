@@ -93,7 +93,10 @@ class TestWorkersThatDoNotStart:
 def test_two_workers_start_and_stop_while_polls_are_open(tmp_path, request):
     if request.config.getoption("--service-url"):
         pytest.skip("starts a server of its own")
-    with servers.running("two workers", tmp_path) as server, contextlib.ExitStack() as stack:
+    with (
+        servers.running("two workers", tmp_path, is_covered=False) as server,
+        contextlib.ExitStack() as stack,
+    ):
         parent, run = psutil.Process(server.pid), open_run(server.url)
         host, _, port = server.url.removeprefix("http://").partition(":")
         polls = [stack.enter_context(Wire((host, int(port)))) for _ in range(8)]
