@@ -177,10 +177,15 @@ class Sandbox:
             self._at_exit()
 
     def strength(self) -> Strength:
-        """Return how well processes are separated from the service, found out by trying it."""
+        """Return how well processes are separated from the service; `weak` as long as a probe has not found out."""
+        return self.probed() or "weak"
+
+    def probed(self) -> Strength | None:
+        """Return the strength that a child process has found by trying it, None if the child failed."""
         if self._strength is None:
             with tempfile.TemporaryDirectory(prefix="rest-api-probe-") as folder:
-                self._strength = _strength((fork_server.said("strengths", Path(folder)) or b"").decode())
+                found = fork_server.said("strengths", Path(folder))
+                self._strength = None if found is None else _strength(found.decode())
         return self._strength
 
     @contextmanager

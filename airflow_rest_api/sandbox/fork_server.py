@@ -97,7 +97,7 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def said(module: str, folder: Path) -> bytes | None:
-    """Return what a module of the sandbox wrote when it was run, None for one that does not end in time."""
+    """Return what a module of the sandbox wrote when it was run, None if it failed or did not end in time."""
     try:
         found = subprocess.run(
             [sys.executable, "-m", f"{_PROGRAM}.{module}", str(folder)],
@@ -109,4 +109,4 @@ def said(module: str, folder: Path) -> bytes | None:
         )
     except subprocess.TimeoutExpired:
         return None
-    return found.stdout
+    return found.stdout if found.returncode == 0 else None

@@ -33,7 +33,8 @@ def warn(sandbox: Sandbox, *, is_allowed: bool) -> None:
 
 
 def _warn(sandbox: Sandbox, is_allowed: bool) -> None:
-    if sandbox.strength() == "weak":
+    # A probe fails when this process ends meanwhile; that shows nothing about the machine.
+    if sandbox.probed() == "weak":
         log.warning(
             "The sandbox is weak: this machine offers neither namespaces nor Landlock. %s",
             f"DAG files that callers send can reach whatever this service can, since [rest_api] {_SETTING} is on."

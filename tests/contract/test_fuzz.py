@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 
 import pytest
 
-from tests.support import fuzzing
+from tests.support import environment, fuzzing, servers
 
 pytestmark = pytest.mark.slow
 
@@ -32,3 +34,25 @@ def test_generated_requests_keep_the_contract(tmp_path, pytestconfig, contract, 
     generated = re.search(r"(\d+) generated", result.report)
     assert generated, result.report[-2000:]
     assert int(generated.group(1)) >= least
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("fuzz-outside")
+def test_the_configuration_for_users_finds_no_fault(tmp_path, pytestconfig):
+    """`schemathesis.toml`, as the README says, with the examples alone: it stands on itself, without our hooks."""
+    if pytestconfig.getoption("--service-url"):
+        pytest.skip("starts a server of its own")
+    with servers.running("standalone", tmp_path, is_covered=False) as server:
+        result = subprocess.run(
+            [
+                *(servers.PROGRAMS / "schemathesis", "run", f"{server.url}/rest_api/v1/openapi.json"),
+                *("--phases", "examples", "--no-color"),
+            ],
+            cwd=environment.ROOT,
+            env={**os.environ, "TOKEN": fuzzing.login(server.url)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 0, result.stdout[-8000:]
+    assert re.search(r"[1-9]\d{2,} generated", result.stdout), result.stdout[-2000:]
