@@ -1,13 +1,14 @@
 """Examples that name existing objects, so that the operations of a fuzzed contract succeed at least once.
 
-The contract's own examples name few objects. The examples of operations that delete or end something would take these
-away from all others, so they get objects of their own.
+The contract's own examples name few objects in the right state, and no deployment. Before each example is sent, the
+database is restored to the state that `prepare` has left (`fuzz_record.py`): others have deleted much of it meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -15,42 +16,30 @@ from airflow_rest_api.web import contract
 from tests.support.scenario import SCENARIO
 
 Examples = Mapping[str, Mapping[str, Any]]
-SPARE = "spare"
 METHODS = ("get", "put", "post", "patch", "delete")
-# The DAG `manual` has such a run at noon of each of twelve days; its state depends on the day.
-FAILED_DAYS, RUNNING_DAY = (1, 5, 9), 10
+# A run of the DAG `manual`.
+RUNNING = "manual__2026-01-10T12:00:00+00:00"
+FILE = ("a.csv", b"1,2")
+DAG_FILE = ("fuzzed.py", b"from airflow.sdk import DAG\n\ndag = DAG('fuzzed', schedule=None)\n")
 
 
 def prepare(client: httpx.Client) -> Examples:
-    """Create what only the fuzzer needs, with a client of an administrator; return path parameters by operation id."""
-    _created(client, "/pools", {"name": SPARE, "slots": 1})
-    _created(client, "/variables", {"key": SPARE, "value": "1"})
-    _created(client, "/connections", {"connection_id": SPARE, "conn_type": "http"})
-    dates = {"from_date": "2026-02-02T00:00:00Z", "to_date": "2026-02-09T00:00:00Z"}
-    backfill = _created(client, "/backfills", {"dag_id": "by_trigger_timetable", **dates})
-    for path in ("reports/daily.csv", f"{SPARE}.csv"):
-        _created(
-            client, "/files", files={"file": ("a.csv", b"1,2"), "path": (None, path), "root": (None, "files")}
-        )
-    file = {"dag_file": ("a.py", b"from airflow.sdk import DAG\n\ndag = DAG('fuzzed', schedule=None)\n")}
-    deployment = _created(client, "/deployments", files={**file, "path": (None, "fuzzed.py")})
-    deleted, changed, failed = (_manual_run(day) for day in FAILED_DAYS)
-    running = {"dag_id": SCENARIO.running.dag_id, "dag_run_id": SCENARIO.running.dag_run_id}
+    """Create a file, a deployment and an operation as an administrator; return path parameters by operation id."""
+    _created(client, "/files", file=FILE, root=(None, "files"), path=(None, "reports/daily.csv"))
+    deployed = _created(client, "/deployments", dag_file=DAG_FILE, path=(None, "fuzzed.py"))
+    deployment = {"deployment_id": deployed["deployment_id"]}
+    killed = _created(client, f"/dags/{SCENARIO.manual}/dagRuns/{quote(RUNNING)}/kill")
+    running, failed = (
+        {"dag_id": run.dag_id, "dag_run_id": run.dag_run_id} for run in (SCENARIO.running, SCENARIO.failed)
+    )
     return {
-        "delete_pool": {"pool_name": SPARE},
-        "delete_variable": {"variable_key": SPARE},
-        "delete_connection": {"connection_id": SPARE},
-        "delete_file": {"path": f"{SPARE}.csv"},
-        "delete_dag": {"dag_id": "manual_paused"},
-        "delete_dag_run": deleted,
-        "delete_task_instance": {**changed, "task_id": "first"},
-        "skip_task_instance": {**changed, "task_id": "second"},
+        "get_deployment": deployment,
+        "rollback_deployment": deployment,
+        "get_operation": {"operation_id": killed["operation_id"]},
         "restart_failed_tasks": failed,
-        "kill_dag_run": _manual_run(RUNNING_DAY),
+        "skip_task_instance": {**failed, "task_id": SCENARIO.retried_task},
+        "kill_dag_run": running,
         "kill_task_instance": {**running, "task_id": SCENARIO.retried_task},
-        "cancel_backfill": {"backfill_id": backfill["id"]},
-        "get_deployment": {"deployment_id": deployment["deployment_id"]},
-        "rollback_deployment": {"deployment_id": deployment["deployment_id"]},
     }
 
 
@@ -90,12 +79,8 @@ def _with_example(parameter: dict[str, Any], given: Mapping[str, Any]) -> dict[s
     return {**kept, "example": given[parameter["name"]]}
 
 
-def _manual_run(day: int) -> dict[str, str]:
-    return {"dag_id": SCENARIO.manual, "dag_run_id": f"manual__2026-01-{day:02}T12:00:00+00:00"}
-
-
-def _created(client: httpx.Client, path: str, body: Any = None, **form: Any) -> dict[str, Any]:
-    response = client.post(path, **(form or {"json": body}))
-    assert response.is_success, f"{path}: {response.text}"
+def _created(client: httpx.Client, address: str, /, **form: tuple[str | None, Any]) -> dict[str, Any]:
+    response = client.post(address, **({"files": form} if form else {"json": {}}))
+    assert response.is_success, f"{address}: {response.text}"
     found: dict[str, Any] = response.json()
     return found

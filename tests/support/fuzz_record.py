@@ -1,7 +1,8 @@
-"""Hooks of schemathesis for both contracts: record each response, and log out with a token made for that call.
+"""Hooks of schemathesis for both contracts: record each response, log out with spare tokens, restore the database.
 
 The environment variable `RECORD` names the file that responses are appended to, `SPARE_TOKENS` a file of access
-tokens, one per line, each of a login of its own.
+tokens, one per line, each of a login of its own, `DATABASE` the SQLite database of the server, and `PREPARED` its copy
+from before the run.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import schemathesis
+from schemathesis.generation.meta import TestPhase
+
+from tests.support import template
 
 LOGOUT = "logout"
 
@@ -24,12 +28,21 @@ TOKENS = _spare_tokens()
 
 
 def register() -> None:
+    schemathesis.hook("before_call")(restore_before_an_example)
     schemathesis.hook("before_call")(log_out_with_a_token_of_its_own)
     schemathesis.hook("after_call")(record)
 
 
 def operation_id(case) -> str:
     return case.operation.definition.raw["operationId"]
+
+
+def restore_before_an_example(_context, case, _given) -> None:
+    """Bring back what other requests have deleted, which the examples name, and send no generated precondition."""
+    if case.meta is not None and case.meta.phase.name == TestPhase.EXAMPLES:
+        template.back_up(Path(os.environ["PREPARED"]), Path(os.environ["DATABASE"]))
+        for name in ("If-Match", "If-None-Match"):
+            case.headers.pop(name, None)
 
 
 def log_out_with_a_token_of_its_own(_context, case, _given) -> None:

@@ -22,6 +22,7 @@ NEVER_SUCCESSFUL = {
     "shut_down_celery_worker": "the server has no CeleryExecutor",
     "add_celery_queue": "the server has no CeleryExecutor",
     "remove_celery_queue": "the server has no CeleryExecutor",
+    "cancel_operation": "no operation runs as long as its id is unknown to the fuzzer",
 }
 
 

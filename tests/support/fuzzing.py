@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tests.support import environment, fuzz_examples, servers
+from tests.support import environment, fuzz_examples, servers, template
 from tests.support.fuzz_shares import MOST_REJECTED, Shares
 
 # Each contract by its name below `/rest_api/v1/`, with what is checked of it.
@@ -69,10 +69,13 @@ def run(cases: int, home: Path, *extra: str, contract: str = "openapi") -> Run:
     with started as server, _components_stopped(server.url):
         record, spare = home / "responses.jsonl", home / "tokens"
         spare.write_text("\n".join(login(server.url) for _ in range(SPARE_TOKENS)))
+        checked = _checked_contract(server.url, contract, home)
+        database, prepared = home / "airflow.db", home / "prepared.db"
+        template.back_up(database, prepared)
         result = subprocess.run(
             [
                 *(str(servers.PROGRAMS / "schemathesis"), "--config-file", str(CONFIGURATIONS[contract])),
-                *("run", str(_checked_contract(server.url, contract, home))),
+                *("run", str(checked)),
                 *("--url", f"{server.url}{BASE_PATHS[contract]}"),
                 *("--checks", "all", *LEFT_OUT[contract]),
                 *("--max-examples", str(cases), "--no-color", *extra),
@@ -84,6 +87,8 @@ def run(cases: int, home: Path, *extra: str, contract: str = "openapi") -> Run:
                 "HEADER_TOKEN": HEADER_TOKEN,
                 "RECORD": str(record),
                 "SPARE_TOKENS": str(spare),
+                "DATABASE": str(database),
+                "PREPARED": str(prepared),
                 "PYTHONPATH": str(environment.ROOT),
             },
             capture_output=True,

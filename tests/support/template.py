@@ -42,9 +42,14 @@ def copy_to(home: Path) -> None:
 
 
 def restore(home: Path) -> None:
-    """Write the prepared database over the home's, page by page, so that open connections stay good."""
-    source = sqlite3.connect(prepared() / "airflow.db")
-    target = sqlite3.connect(home / "airflow.db", timeout=30)
+    """Write the prepared database over the home's."""
+    back_up(prepared() / "airflow.db", home / "airflow.db")
+
+
+def back_up(database: Path, copy: Path) -> None:
+    """Write a SQLite database over another one, page by page, so that open connections stay good."""
+    source = sqlite3.connect(database)
+    target = sqlite3.connect(copy, timeout=30)
     with closing(source), closing(target):
         source.backup(target)
 
