@@ -14,8 +14,6 @@ pytestmark = pytest.mark.slow
 
 # `scripts/fuzz` has all phases.
 QUICK = ["--phases", "examples,fuzzing"]
-# Calls without a credential, of which `test_access.py` has one per operation, would be too large a share of few calls.
-OF_V1 = [*QUICK, "--exclude-checks", "ignored_auth"]
 # A POST of an old call takes what a GET takes, and a form besides.
 OF_OLD_CALLS = ["--include-method", "POST", *QUICK]
 
@@ -24,7 +22,7 @@ OF_OLD_CALLS = ["--include-method", "POST", *QUICK]
 @pytest.mark.parametrize(
     ("contract", "cases", "extra", "least"),
     [
-        pytest.param("openapi", 10, OF_V1, 1000, id="v1", marks=pytest.mark.xdist_group("fuzz")),
+        pytest.param("openapi", 10, QUICK, 1000, id="v1", marks=pytest.mark.xdist_group("fuzz")),
         pytest.param("legacy", 20, OF_OLD_CALLS, 400, id="old", marks=pytest.mark.xdist_group("fuzz-old")),
     ],
 )
