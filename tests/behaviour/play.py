@@ -18,7 +18,11 @@ from tests.behaviour.recorded import Entry, Outcome, Request
 from tests.support import clients, environment, manual_calls, template
 
 READS = {"GET", "HEAD"}
-AUDITED = "SELECT event, dag_id, task_id, run_id, map_index, owner, extra FROM log WHERE id > ? ORDER BY id"
+# But for the rows that count rejected calls: one is written per minute, at whichever request comes then.
+AUDITED = """
+SELECT event, dag_id, task_id, run_id, map_index, owner, extra FROM log
+WHERE id > ? AND (extra IS NULL OR extra NOT LIKE '%"minute":%') ORDER BY id
+"""
 
 
 class Player:
