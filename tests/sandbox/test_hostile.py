@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -223,3 +224,20 @@ def test_the_server_ends_with_the_service(home, tmp_path):
         service.kill()
     psutil.wait_procs([server], timeout=5)
     assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("path", ["/", "/tmp", "/dev", "/dev/shm"])
+def test_a_python_path_with_a_writable_place_makes_nothing_of_the_machine_writable(path, tmp_path):
+    name = f"written-{uuid4().hex}"
+    source = f"# airflow dag\nfor folder in ('/tmp', '/dev/shm'): open(folder + '/{name}', 'w').close()\n"
+    (tmp_path / "dag.py").write_text(source)
+    box = Sandbox(python_path=[Path(path)], seconds=25)
+    try:
+        verdict = box.validate(tmp_path, bundle_name="drafts")
+    finally:
+        box.stop()
+    left = [place for folder in ("/tmp", "/dev/shm") if (place := Path(folder, name)).exists()]
+    for place in left:
+        place.unlink()
+    assert left == []
+    assert verdict.files

@@ -155,9 +155,15 @@ def shown(plan: Plan) -> set[Path]:
     """Return what can be read inside, besides devices and the bundle."""
     further = _OF_CLIENTS if plan.is_connected else ()
     found = {Path(path) for path in (*_SYSTEM, *_CONFIGURATION, *further)}
-    found |= {Path(path) for path in (sys.prefix, sys.base_prefix)} | set(plan.readable)
+    found |= {Path(path) for path in (sys.prefix, sys.base_prefix)}
+    found |= {path for path in plan.readable if not _has_writable(path)}
     # A user's own packages lie elsewhere.
     return found | {Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
+
+
+def _has_writable(path: Path) -> bool:
+    """Return whether a writable place is at or below a path: mounted over it, this machine's own would be writable."""
+    return any((Path("/") / place).is_relative_to(path) for place in _WRITABLE)
 
 
 def hidden(plan: Plan) -> set[Path]:
