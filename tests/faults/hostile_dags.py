@@ -42,7 +42,7 @@ def run(full: bool) -> dict[str, object]:
         settings = {"AIRFLOW__REST_API__DEPLOY_ENABLED": "True", "ANY_PASSWORD": MARK}
         with servers.running("standalone", Path(folder), is_covered=False, **settings) as server:
             files = sources(server.home, process_of(server.url).pid, full=full)
-            return told(*watched(server, files), files, is_timed=full)
+            return judged(*watched(server, files), files, is_timed=full)
 
 
 def sources(home: Path, pid: int, *, full: bool) -> dict[str, str]:
@@ -85,7 +85,7 @@ def check(rest: clients.Client, name: str, text: str, seen: Seen) -> dict[str, A
     return dict(found)
 
 
-def told(
+def judged(
     seen: Seen,
     grown: float,
     left: list[psutil.Process],

@@ -36,5 +36,5 @@ def seen(answer=ANSWER, *, seconds=1.0, text="", milliseconds=1.0):
 )
 def test_what_goes_wrong_is_noticed(what, grown, left, said):
     with pytest.raises(AssertionError, match=said):
-        hostile_dags.told(what, grown, left, {"a": ""})
-    assert hostile_dags.told(seen(), 0, [], {"a": ""})["files"] == 1
+        hostile_dags.judged(what, grown, left, {"a": ""})
+    assert hostile_dags.judged(seen(), 0, [], {"a": ""})["files"] == 1

@@ -1,7 +1,7 @@
 """Check the extended headers of a tar file before `tarfile` parses them.
 
 `tarfile` searches them with regular expressions that take quadratic time, up to Python 3.10.14, 3.11.9 and 3.12.5
-(CVE-2024-6232): a header of some MiB would stop the whole process for hours.
+(CVE-2024-6232): a header of some MiB stops the whole process, since the search holds the interpreter lock.
 """
 
 from __future__ import annotations
